@@ -1,0 +1,1 @@
+//! REST and gRPC surface of the exchange.

@@ -1,0 +1,1 @@
+//! Pure ledger: transactions, system contracts, apply(state, block).

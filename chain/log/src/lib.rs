@@ -1,0 +1,1 @@
+//! RFC 6962 log, checkpoints, witnesses, proofs and offline verification.

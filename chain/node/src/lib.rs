@@ -1,0 +1,1 @@
+//! RocksDB node and the Orderer.

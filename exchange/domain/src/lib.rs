@@ -1,0 +1,1 @@
+//! Nouns, rules and state machines of the market; pure.

@@ -1,0 +1,1 @@
+//! Rings and shares, replicated three-party computation, private set intersection.

@@ -1,0 +1,1 @@
+//! Harness and scenarios that spawn the binary.
