@@ -1,0 +1,11 @@
+//! One subcommand a file.
+
+pub mod admin;
+pub mod dev;
+pub mod keygen;
+pub mod schema;
+pub mod serve;
+pub mod sign;
+pub mod token;
+pub mod verify;
+pub mod work;
