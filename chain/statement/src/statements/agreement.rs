@@ -1,7 +1,10 @@
 //! Quote, agreement and order.
 
-use super::{SplitShare, statement};
-use crate::{Did, Hash, Money, SealingKey, Timestamp, ids::{AgreementId, OrderId, ProductId, QuoteId}};
+use super::SplitShare;
+use crate::{
+    Did, Hash, Money, SealingKey, Timestamp,
+    ids::{AgreementId, OrderId, ProductId, QuoteId},
+};
 use serde::{Deserialize, Serialize};
 
 /// What a computation withstands.

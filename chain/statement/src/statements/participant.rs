@@ -1,6 +1,5 @@
 //! Who takes part, and which worker acts for whom.
 
-use super::statement;
 use crate::{Did, SealingKey, Timestamp, ids::GrantId};
 use serde::{Deserialize, Serialize};
 

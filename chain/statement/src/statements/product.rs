@@ -1,7 +1,9 @@
 //! What is offered on datasets, and under which policy.
 
-use super::statement;
-use crate::{BasisPoints, Did, Hash, Money, Timestamp, ids::{DatasetId, ProductId}};
+use crate::{
+    BasisPoints, Did, Hash, Money, Timestamp,
+    ids::{DatasetId, ProductId},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

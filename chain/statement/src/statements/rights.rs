@@ -1,6 +1,5 @@
 //! What a dataset is, and who holds which right to it.
 
-use super::statement;
 use crate::{Did, Hash, Timestamp, ids::DatasetId};
 use serde::{Deserialize, Serialize};
 

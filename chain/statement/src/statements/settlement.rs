@@ -1,6 +1,5 @@
 //! What the exchange signs about money.
 
-use super::statement;
 use crate::{Did, Hash, Money, Timestamp, ids::JobId};
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! What a worker says about a computation it took part in.
 
-use super::{Security, statement};
+use super::Security;
 use crate::{Did, Hash, Timestamp, ids::JobId};
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,141 @@
+//! `did:key` identifiers of Ed25519 keys: an identity is a key, so nothing has to be looked up and nobody vouches.
+//!
+//! Source: W3C CCG, "The did:key Method v0.7": `did:key:` and the multibase (base58btc, `z`) of multicodec `0xed01` and the 32 key bytes.
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use ed25519_dalek::{Signature, VerifyingKey};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+const PREFIX: &str = "did:key:z";
+const ED25519_MULTICODEC: [u8; 2] = [0xed, 0x01];
+/// The text of every Ed25519 `did:key` has this length: 34 bytes that begin with `0xed` take 47 base-58 digits.
+const TEXT_LEN: usize = PREFIX.len() + 47;
+
+/// Why a text or a key is not an identity we accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DidError {
+    /// Not `did:key:z6Mk…`.
+    #[error("expected the did:key of an Ed25519 key, as in did:key:z6Mk…")]
+    Form,
+    /// Not the one encoding of a point of the curve.
+    #[error("the bytes are not the encoding of an Ed25519 key")]
+    Key,
+    /// A key of small order: one signature under it fits many messages.
+    #[error("the key is of small order")]
+    SmallOrder,
+}
+
+/// The `did:key` of an Ed25519 key. The key is valid and not of small order.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Did(String);
+
+impl Did {
+    /// The identity that is this key.
+    ///
+    /// # Panics
+    /// On a key of small order, which no signing key has; keys from elsewhere come through [`Did::from_public_bytes`].
+    pub fn of(key: &VerifyingKey) -> Self {
+        assert!(!key.is_weak(), "a key of small order is no identity");
+        Self::encode(key.as_bytes())
+    }
+
+    /// The identity of a key given as 32 bytes from elsewhere.
+    pub fn from_public_bytes(bytes: &[u8; 32]) -> Result<Self, DidError> {
+        checked_key(bytes).map(|_| Self::encode(bytes))
+    }
+
+    fn encode(bytes: &[u8; 32]) -> Self {
+        let mut tagged = [0; 34];
+        tagged[..2].copy_from_slice(&ED25519_MULTICODEC);
+        tagged[2..].copy_from_slice(bytes);
+        Self(format!("{PREFIX}{}", bs58::encode(tagged).into_string()))
+    }
+
+    /// The key.
+    pub fn verifying_key(&self) -> VerifyingKey {
+        // The text was checked on the way in and cannot change.
+        decode(&self.0).and_then(|bytes| checked_key(&bytes)).unwrap_or_else(|_| unreachable!("a Did holds a valid key"))
+    }
+
+    /// The 32 bytes of the key.
+    pub fn public_bytes(&self) -> [u8; 32] {
+        decode(&self.0).unwrap_or_else(|_| unreachable!("a Did holds a valid key"))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this key signed the message. Strict: the one canonical encoding of a signature, no points of small order.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        Signature::from_slice(signature).is_ok_and(|signature| self.verifying_key().verify_strict(message, &signature).is_ok())
+    }
+}
+
+fn decode(text: &str) -> Result<[u8; 32], DidError> {
+    let digits = text.strip_prefix(PREFIX).filter(|_| text.len() == TEXT_LEN).ok_or(DidError::Form)?;
+    let mut tagged = [0; 34];
+    match bs58::decode(digits).onto(&mut tagged[..]) {
+        Ok(34) if tagged[..2] == ED25519_MULTICODEC => {}
+        _ => return Err(DidError::Form),
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(&tagged[2..]);
+    Ok(bytes)
+}
+
+fn checked_key(bytes: &[u8; 32]) -> Result<VerifyingKey, DidError> {
+    // Decompression also takes y ≥ p and a negative zero: two texts of one key, so the encoding is made again and compared.
+    let point = CompressedEdwardsY(*bytes).decompress().ok_or(DidError::Key)?;
+    if point.compress().0 != *bytes {
+        return Err(DidError::Key);
+    }
+    if point.is_small_order() {
+        return Err(DidError::SmallOrder);
+    }
+    VerifyingKey::from_bytes(bytes).map_err(|_| DidError::Key)
+}
+
+impl FromStr for Did {
+    type Err = DidError;
+    fn from_str(text: &str) -> Result<Self, DidError> {
+        let bytes = decode(text)?;
+        checked_key(&bytes)?;
+        let did = Self::encode(&bytes);
+        if did.0 == text { Ok(did) } else { Err(DidError::Form) }
+    }
+}
+
+impl TryFrom<String> for Did {
+    type Error = DidError;
+    fn try_from(text: String) -> Result<Self, DidError> {
+        text.parse()
+    }
+}
+
+impl From<Did> for String {
+    fn from(did: Did) -> Self {
+        did.0
+    }
+}
+
+impl fmt::Display for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for Did {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
