@@ -1,1 +1,15 @@
-//! Use cases of the market.
+//! Use cases of the market, one file each. A use case takes the transaction it runs in, the [`Market`] around it and its input, and
+//! returns what happened or a refusal that can be told; routes, gRPC and CLI only translate.
+
+pub mod dataset;
+pub mod market;
+pub mod notary;
+pub mod participant;
+pub mod product;
+pub mod token;
+pub mod worker_grant;
+pub mod workforce;
+
+pub use market::{Entropy, Market};
+pub use notary::{Notary, NotaryError};
+pub use workforce::Workforce;

@@ -1,1 +1,24 @@
 //! Every line of SQL.
+//!
+//! Reads take a `&mut Connection`, writes a `&mut Tx`, so that nothing is written outside a named transaction; a `Tx` can be passed
+//! wherever a connection is wanted. `$1` placeholders, TEXT ids, INTEGER milliseconds, no functions that only SQLite has.
+
+pub mod dataset;
+pub mod error;
+pub mod idempotency;
+pub mod outbox;
+pub mod page;
+pub mod participant;
+pub mod pool;
+pub mod product;
+pub mod token;
+pub mod tx;
+pub mod worker_grant;
+
+pub use error::StoreError;
+pub use page::{Page, PageRequest};
+pub use pool::{Reader, Store};
+pub use tx::{Tx, TxFuture};
+
+/// One connection to the database.
+pub type Connection = sqlx::SqliteConnection;
