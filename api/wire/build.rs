@@ -2,7 +2,8 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = protox::compile(["proto/entrepot/v1/workforce.proto"], ["proto"])?;
-    tonic_prost_build::configure().compile_fds(files)?;
+    // Without its transport helpers: the one named `connect` would clash with the call of that name.
+    tonic_prost_build::configure().build_transport(false).compile_fds(files)?;
     println!("cargo::rerun-if-changed=proto");
     Ok(())
 }

@@ -1,0 +1,34 @@
+//! Every limit of the REST side, by name.
+
+use std::time::Duration;
+
+/// Largest request body.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Deepest nesting of arrays and objects in a request body.
+pub const JSON_DEPTH_MAX: usize = 16;
+/// Longest Idempotency-Key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
+/// Longest X-Request-Id that is taken over from the caller.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+/// Longest bearer token and client assertion.
+pub const TOKEN_BYTES_MAX: usize = 4096;
+/// Longest cursor.
+pub const CURSOR_BYTES_MAX: usize = 256;
+/// Longest text of somebody else's parser that is passed on in a problem's detail.
+pub const DETAIL_CHARS_MAX: usize = 300;
+/// Time until the head of the answer must be there; streams may go on.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time until a request's head must be there.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a TLS handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that open connections get to end when the server stops.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Open connections.
+pub const CONNECTIONS_MAX: usize = 1024;
+/// Lifetime of an access token.
+pub const ACCESS_TOKEN_MS: i64 = 15 * 60 * 1000;
+/// Longest lifetime of a client assertion.
+pub const ASSERTION_MS_MAX: i64 = 5 * 60 * 1000;
+/// How far two clocks may be apart.
+pub const CLOCK_SKEW_MS: i64 = 30 * 1000;

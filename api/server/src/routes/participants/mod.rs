@@ -1,0 +1,9 @@
+//! `/v1/participants`
+
+use crate::AppState;
+use utoipa_axum::router::OpenApiRouter;
+
+/// The resource's endpoints.
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+}
