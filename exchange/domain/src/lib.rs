@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod dataset;
+pub mod evidence;
 pub mod name;
 pub mod participant;
 pub mod product;

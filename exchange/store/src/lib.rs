@@ -11,6 +11,7 @@ pub mod page;
 pub mod participant;
 pub mod pool;
 pub mod product;
+pub mod statements;
 pub mod token;
 pub mod tx;
 pub mod worker_grant;

@@ -12,12 +12,14 @@ pub const DUE_MAX: i64 = 256;
 pub struct OutboxRow {
     /// Order of announcement.
     pub sequence: i64,
-    /// For `anchor` an envelope's JSON.
+    /// For `anchor` a statement hash.
     pub payload: String,
     /// JSON array of the ids it is about.
     pub subjects: String,
     /// Tries so far.
     pub attempts: i64,
+    /// Not to be tried before.
+    pub due_at_ms: i64,
 }
 
 /// Announces `payload` under `topic`.
@@ -32,18 +34,18 @@ pub async fn insert(tx: &mut Tx<'_>, topic: &str, payload: &str, subjects: &[&st
     Ok(())
 }
 
-/// What is due, oldest first, at most [`DUE_MAX`].
+/// What is due, oldest first, at most [`DUE_MAX`]. Announcements keep their order: one that waits for its next try holds back those
+/// after it.
 pub async fn due(db: &mut Connection, topic: &str, now: Timestamp) -> Result<Vec<OutboxRow>, StoreError> {
-    let rows = sqlx::query_as(
-        "SELECT sequence, payload, subjects, attempts FROM outbox \
-         WHERE topic = $1 AND done_at_ms IS NULL AND due_at_ms <= $2 ORDER BY sequence LIMIT $3",
+    let rows: Vec<OutboxRow> = sqlx::query_as(
+        "SELECT sequence, payload, subjects, attempts, due_at_ms FROM outbox \
+         WHERE topic = $1 AND done_at_ms IS NULL ORDER BY sequence LIMIT $2",
     )
     .bind(topic)
-    .bind(now.0)
     .bind(DUE_MAX)
     .fetch_all(db)
     .await?;
-    Ok(rows)
+    Ok(rows.into_iter().take_while(|row| row.due_at_ms <= now.0).collect())
 }
 
 /// Marks an announcement as done.
