@@ -5,13 +5,14 @@ mod interference;
 use bytes::Bytes;
 use entrepot_mpc_protocol::{
     Channel, Context, Party, ProtocolError, memory,
-    psi::{self, Keys, PsiError},
+    psi::{self, Keys, PsiError, PsiLimits},
 };
 use interference::{interfere, listen};
 use proptest::prelude::*;
 use std::{collections::BTreeSet, sync::Arc};
 
 const ROWS_MAX: u32 = 100_000;
+const LIMITS: PsiLimits = PsiLimits { set_max: ROWS_MAX, common_max: ROWS_MAX };
 const SIZES: u64 = 1;
 const BLIND: u64 = 2;
 const BLIND_AGAIN: u64 = 3;
@@ -26,9 +27,10 @@ async fn run(channels: [Arc<dyn Channel>; 3], seed: u64, sets: [Vec<String>; 2],
         let sets = sets.clone();
         async move {
             let index = ctx.party().index() as usize;
+            let limits = PsiLimits { set_max: rows_max[index], common_max: rows_max[index] };
             let result = match sets.get(index) {
-                Some(set) => psi::intersect(&mut ctx, set.iter().collect(), rows_max[index]).await,
-                None => psi::learn_size(&mut ctx, rows_max[index]).await.map(|size| vec![0; size as usize]),
+                Some(set) => psi::intersect(&mut ctx, set.iter().collect(), limits, &|_, _| ()).await,
+                None => psi::learn_size(&mut ctx, limits).await.map(|size| vec![0; size as usize]),
             };
             (result, ctx.traffic().sent_bytes)
         }
@@ -152,8 +154,8 @@ fn a_peer_over_the_limit_is_refused() {
 fn parties_cannot_take_each_others_part() {
     let errors = block_on(memory::run(1, |mut ctx| async move {
         match ctx.party() {
-            Party::TWO => psi::intersect(&mut ctx, Keys::new(), 5).await.err(),
-            _ => psi::learn_size(&mut ctx, 5).await.err(),
+            Party::TWO => psi::intersect(&mut ctx, Keys::new(), LIMITS, &|_, _| ()).await.err(),
+            _ => psi::learn_size(&mut ctx, LIMITS).await.err(),
         }
     }));
     assert!(errors.iter().all(|error| matches!(error, Some(PsiError::WrongRole { .. }))));
@@ -241,5 +243,37 @@ fn the_third_party_refuses_sizes_that_differ_or_exceed_the_limit() {
     };
     assert!(matches!(lie(11)(Party::ONE), PsiError::SizesDiffer { first: 10, second: 11 }));
     let outcomes = block_on(run(honest(), 7, [set(0..20), set(10..30)], [ROWS_MAX, ROWS_MAX, 9]));
-    assert!(matches!(outcomes[2].0, Err(PsiError::PeerSetTooLarge { size: 10, maximum: 9, .. })));
+    assert!(matches!(outcomes[2].0, Err(PsiError::TooManyCommon { size: 10, maximum: 9 })));
+}
+
+#[test]
+fn progress_counts_every_multiplied_point() {
+    let reports = block_on(memory::run(7, |mut ctx| async move {
+        let reports = std::sync::Mutex::new(vec![]);
+        let progress = |done, total| reports.lock().unwrap().push((done, total));
+        match ctx.party() {
+            Party::TWO => drop(psi::learn_size(&mut ctx, LIMITS).await.unwrap()),
+            party => {
+                let keys = if party == Party::ZERO { set(0..9000) } else { set(0..10) };
+                drop(psi::intersect(&mut ctx, keys.iter().collect(), LIMITS, &progress).await.unwrap());
+            }
+        }
+        reports.into_inner().unwrap()
+    }));
+    assert_eq!(reports[0], [(8192, 9010), (9000, 9010), (9010, 9010)]);
+    assert_eq!(reports[1], [(10, 9010), (8202, 9010), (9010, 9010)]);
+}
+
+#[test]
+fn an_intersection_over_the_limit_is_not_told_to_anyone() {
+    let errors = block_on(memory::run(7, |mut ctx| async move {
+        let limits = PsiLimits { set_max: 20, common_max: 9 };
+        match ctx.party() {
+            Party::TWO => psi::learn_size(&mut ctx, limits).await.err(),
+            _ => psi::intersect(&mut ctx, set(0..10).iter().collect(), limits, &|_, _| ()).await.err(),
+        }
+    }));
+    assert!(matches!(errors[0], Some(PsiError::TooManyCommon { size: 10, maximum: 9 })));
+    assert!(matches!(errors[1], Some(PsiError::TooManyCommon { .. })));
+    assert!(matches!(errors[2], Some(PsiError::Protocol(ProtocolError::Channel(_)))));
 }

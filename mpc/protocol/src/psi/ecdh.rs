@@ -18,43 +18,65 @@ use std::{ops::Range, sync::Arc};
 /// Points in one message: computing one message overlaps with sending another, and a run that is dropped stops after one.
 const CHUNK_POINTS: usize = 1 << 13;
 
+/// What a run accepts. All parties use the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PsiLimits {
+    /// Most keys in either set; at most [`ITEMS_MAX`] anyway.
+    pub set_max: u32,
+    /// Most keys in the intersection.
+    pub common_max: u32,
+}
+
+impl PsiLimits {
+    fn set_max(self) -> u32 {
+        self.set_max.min(ITEMS_MAX)
+    }
+}
+
 /// What parties 0 and 1 run: the rows of the common keys, in an order that is the same for both.
 ///
-/// `rows_max` caps both sets. Nothing is sent if the own keys are refused.
-pub async fn intersect(ctx: &mut Context, keys: Keys, rows_max: u32) -> Result<Vec<u32>, PsiError> {
+/// `progress(done, total)` counts multiplied points. Nothing is sent if the own keys are refused.
+pub async fn intersect(
+    ctx: &mut Context,
+    keys: Keys,
+    limits: PsiLimits,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Vec<u32>, PsiError> {
     let peer = match ctx.party() {
         Party::ZERO => Party::ONE,
         Party::ONE => Party::ZERO,
         party => return Err(PsiError::WrongRole { party }),
     };
-    let keys = offload(move || keys.check(rows_max).map(|()| Arc::new(keys))).await??;
+    let keys = offload(move || keys.check(limits.set_max()).map(|()| Arc::new(keys))).await??;
     let count = keys.len();
 
     let sizes = ctx.step("psi.sizes");
     let theirs = swap(ctx, peer, sizes, &(count as u64).to_be_bytes()).await?;
-    let peer_count = checked_size(theirs, peer, rows_max)?;
+    let peer_count = checked_set_size(u64::from_be_bytes(theirs), peer, limits)?;
 
     let blind = ctx.step("psi.blind");
     let mut rng = ctx.private_rng(blind);
     let secret = Arc::new(Secret { key: BlindingKey::generate(&mut rng), hash: GroupHash::of_session(ctx.session()), keys });
     let order = Arc::new(shuffled(count as u32, &mut rng));
-    let (channel, session) = (ctx.channel(), ctx.step("psi.blind-again"));
+    let (channel, blind_again) = (ctx.channel(), ctx.step("psi.blind-again"));
     let (outbound, inbound) = ctx.link(peer).ok_or(PsiError::WrongRole { party: peer })?;
-    let peer_points = send_own(&*channel, blind, (outbound, inbound), &secret, &order, peer_count).await?;
-    let (own_twice, peer_twice) = send_back(&*channel, session, (outbound, inbound), &secret, peer_points, count).await?;
+    let mut link = Link { channel: &*channel, outbound, inbound, progress, done: 0, total: (count + peer_count) as u64 };
+    let peer_points = link.send_own(blind, &secret, &order, peer_count).await?;
+    let (own_twice, peer_twice) = link.send_back(blind_again, &secret, peer_points, count).await?;
 
     let (positions, digest) = offload(move || common(own_twice, peer_twice)).await??;
     let agree = ctx.step("psi.agree");
     if swap(ctx, peer, agree, &digest).await? != digest {
         return Err(PsiError::IntersectionsDiffer);
     }
+    let size = checked_common_size(positions.len() as u64, limits)?;
     let tell = ctx.step("psi.tell");
-    send_to_third(ctx, tell, positions.len() as u64).await?;
+    send_to_third(ctx, tell, size.into()).await?;
     Ok(positions.into_iter().map(|position| order[position as usize]).collect())
 }
 
 /// What party 2 runs: the size of the intersection, as both others say.
-pub async fn learn_size(ctx: &mut Context, rows_max: u32) -> Result<u32, PsiError> {
+pub async fn learn_size(ctx: &mut Context, limits: PsiLimits) -> Result<u32, PsiError> {
     if ctx.party() != Party::TWO {
         return Err(PsiError::WrongRole { party: ctx.party() });
     }
@@ -70,7 +92,7 @@ pub async fn learn_size(ctx: &mut Context, rows_max: u32) -> Result<u32, PsiErro
     if sizes[0] != sizes[1] {
         return Err(PsiError::SizesDiffer { first: sizes[0], second: sizes[1] });
     }
-    Ok(checked_size(sizes[0].to_be_bytes(), Party::ZERO, rows_max)? as u32)
+    checked_common_size(sizes[0], limits)
 }
 
 /// What a party keeps to itself.
@@ -80,58 +102,72 @@ struct Secret {
     keys: Arc<Keys>,
 }
 
-/// Message 2: sends the own blinded points while receiving the peer's.
-async fn send_own(
-    channel: &dyn Channel,
-    step: Step,
-    (outbound, inbound): (&mut Outbound, &mut Inbound),
-    secret: &Arc<Secret>,
-    order: &Arc<Vec<u32>>,
-    peer_count: usize,
-) -> Result<Vec<EncodedPoint>, PsiError> {
-    let send = async {
-        for range in chunks(order.len()) {
-            let (secret, order) = (Arc::clone(secret), Arc::clone(order));
-            let points = offload(move || {
-                let keys: Vec<&[u8]> = order[range].iter().map(|row| secret.keys.get(*row as usize)).collect();
-                secret.key.blind(&secret.hash, &keys)
-            })
-            .await?;
-            outbound.send_bytes(channel, step, points.as_flattened()).await?;
-        }
-        Ok(())
-    };
-    let receive = receive_points(channel, step, inbound, peer_count);
-    Ok(try_join(send, receive).await?.1)
+/// The connection of parties 0 and 1 while they multiply points.
+struct Link<'a> {
+    channel: &'a dyn Channel,
+    outbound: &'a mut Outbound,
+    inbound: &'a mut Inbound,
+    progress: &'a (dyn Fn(u64, u64) + Sync),
+    done: u64,
+    total: u64,
 }
 
-/// Message 3: returns the peer's points, blinded again, while receiving the own ones back.
-async fn send_back(
-    channel: &dyn Channel,
-    step: Step,
-    (outbound, inbound): (&mut Outbound, &mut Inbound),
-    secret: &Arc<Secret>,
-    peer_points: Vec<EncodedPoint>,
-    count: usize,
-) -> Result<(Vec<EncodedPoint>, Vec<EncodedPoint>), PsiError> {
-    let peer = outbound.peer;
-    let send = async {
-        let (peer_points, mut twice) = (Arc::new(peer_points), Vec::new());
-        for range in chunks(peer_points.len()) {
-            let (secret, peer_points) = (Arc::clone(secret), Arc::clone(&peer_points));
-            let points = offload(move || secret.key.blind_again(&peer_points[range])).await?;
-            let points = points.map_err(|_| PsiError::InvalidPoint { from: peer })?;
-            outbound.send_bytes(channel, step, points.as_flattened()).await?;
-            twice.extend(points);
-        }
-        Ok(twice)
-    };
-    let receive = receive_points(channel, step, inbound, count);
-    let (peer_twice, own_twice) = try_join(send, receive).await?;
-    if own_twice.iter().any(is_identity) {
-        return Err(PsiError::InvalidPoint { from: peer });
+impl Link<'_> {
+    /// Message 2: sends the own blinded points while receiving the peer's.
+    async fn send_own(
+        &mut self,
+        step: Step,
+        secret: &Arc<Secret>,
+        order: &Arc<Vec<u32>>,
+        peer_count: usize,
+    ) -> Result<Vec<EncodedPoint>, PsiError> {
+        let receive = receive_points(self.channel, step, self.inbound, peer_count);
+        let send = async {
+            for range in chunks(order.len()) {
+                let (secret, order) = (Arc::clone(secret), Arc::clone(order));
+                let points = offload(move || {
+                    let keys: Vec<&[u8]> = order[range].iter().map(|row| secret.keys.get(*row as usize)).collect();
+                    secret.key.blind(&secret.hash, &keys)
+                })
+                .await?;
+                self.outbound.send_bytes(self.channel, step, points.as_flattened()).await?;
+                self.done += points.len() as u64;
+                (self.progress)(self.done, self.total);
+            }
+            Ok(())
+        };
+        Ok(try_join(send, receive).await?.1)
     }
-    Ok((own_twice, peer_twice))
+
+    /// Message 3: returns the peer's points, blinded again, while receiving the own ones back.
+    async fn send_back(
+        &mut self,
+        step: Step,
+        secret: &Arc<Secret>,
+        peer_points: Vec<EncodedPoint>,
+        count: usize,
+    ) -> Result<(Vec<EncodedPoint>, Vec<EncodedPoint>), PsiError> {
+        let from = self.outbound.peer;
+        let receive = receive_points(self.channel, step, self.inbound, count);
+        let send = async {
+            let (peer_points, mut twice) = (Arc::new(peer_points), Vec::new());
+            for range in chunks(peer_points.len()) {
+                let (secret, peer_points) = (Arc::clone(secret), Arc::clone(&peer_points));
+                let points = offload(move || secret.key.blind_again(&peer_points[range])).await?;
+                let points = points.map_err(|_| PsiError::InvalidPoint { from })?;
+                self.outbound.send_bytes(self.channel, step, points.as_flattened()).await?;
+                self.done += points.len() as u64;
+                (self.progress)(self.done, self.total);
+                twice.extend(points);
+            }
+            Ok(twice)
+        };
+        let (peer_twice, own_twice) = try_join(send, receive).await?;
+        if own_twice.iter().any(is_identity) {
+            return Err(PsiError::InvalidPoint { from });
+        }
+        Ok((own_twice, peer_twice))
+    }
 }
 
 async fn receive_points(channel: &dyn Channel, step: Step, inbound: &mut Inbound, count: usize) -> Result<Vec<EncodedPoint>, PsiError> {
@@ -181,12 +217,14 @@ async fn send_to_third(ctx: &mut Context, step: Step, size: u64) -> Result<(), P
     Ok(outbound.send_words(&*channel, step, &[size]).await?)
 }
 
-fn checked_size(message: [u8; 8], from: Party, rows_max: u32) -> Result<usize, PsiError> {
-    let (size, maximum) = (u64::from_be_bytes(message), rows_max.min(ITEMS_MAX));
-    if size > u64::from(maximum) {
-        return Err(PsiError::PeerSetTooLarge { from, size, maximum });
-    }
-    Ok(size as usize)
+fn checked_set_size(size: u64, from: Party, limits: PsiLimits) -> Result<usize, PsiError> {
+    let maximum = limits.set_max();
+    if size > u64::from(maximum) { Err(PsiError::PeerSetTooLarge { from, size, maximum }) } else { Ok(size as usize) }
+}
+
+fn checked_common_size(size: u64, limits: PsiLimits) -> Result<u32, PsiError> {
+    let maximum = limits.common_max;
+    u32::try_from(size).ok().filter(|size| *size <= maximum).ok_or(PsiError::TooManyCommon { size, maximum })
 }
 
 fn chunks(count: usize) -> impl Iterator<Item = Range<usize>> {
@@ -244,6 +282,14 @@ pub enum PsiError {
         /// Who.
         from: Party,
         /// Its announcement.
+        size: u64,
+        /// Keys allowed.
+        maximum: u32,
+    },
+    /// The intersection exceeds the limit.
+    #[error("{size} keys are common, the limit is {maximum}")]
+    TooManyCommon {
+        /// Keys in common.
         size: u64,
         /// Keys allowed.
         maximum: u32,

@@ -48,8 +48,8 @@ impl Keys {
     }
 
     /// Checks number, lengths and that no key occurs twice. The errors do not say which key, as they may reach a log.
-    pub fn check(&self, rows_max: u32) -> Result<(), PsiError> {
-        let maximum = rows_max.min(ITEMS_MAX);
+    pub fn check(&self, maximum: u32) -> Result<(), PsiError> {
+        let maximum = maximum.min(ITEMS_MAX);
         if self.len() > maximum as usize {
             return Err(PsiError::TooManyKeys { found: self.len(), maximum });
         }

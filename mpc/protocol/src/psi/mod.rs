@@ -23,7 +23,7 @@
 //! **Leakage and threat model.** Semi-honest, decisional Diffie–Hellman in ristretto255, the hash a random oracle. Parties 0 and 1 learn the
 //! size of each other's set and *which of their own keys* the other has too; party 2 learns the size of the intersection. Nobody learns
 //! anything about a key that only the other has. A party can stop after message 3 and have learnt the intersection before the other. Input
-//! is a claim: a party may put in keys it guessed, which is why `rows_max` caps the peer's set.
+//! is a claim: a party may put in keys it guessed, which is why [`PsiLimits`] caps the sets.
 //!
 //! **Hostile messages.** Points that are multiplied must be canonical and not the identity; points that come back are only compared as
 //! bytes. Sets beyond the limit, repeated points and any wrong length are typed errors. Multiplication by the secret is constant-time.
@@ -36,9 +36,10 @@
 //!
 //! let sizes = tokio::runtime::Runtime::new().unwrap().block_on(memory::run(1, |mut ctx| async move {
 //!     let keys: &[&str] = if ctx.party() == Party::ZERO { &["ada", "bob"] } else { &["bob", "eve", "joe"] };
+//!     let limits = psi::PsiLimits { set_max: 10, common_max: 10 };
 //!     match ctx.party() {
-//!         Party::TWO => psi::learn_size(&mut ctx, 10).await.unwrap(),
-//!         _ => psi::intersect(&mut ctx, keys.iter().collect(), 10).await.unwrap().len() as u32,
+//!         Party::TWO => psi::learn_size(&mut ctx, limits).await.unwrap(),
+//!         _ => psi::intersect(&mut ctx, keys.iter().collect(), limits, &|_, _| ()).await.unwrap().len() as u32,
 //!     }
 //! }));
 //! assert_eq!(sizes, [1, 1, 1]);
@@ -48,5 +49,5 @@ mod ecdh;
 mod group;
 mod keys;
 
-pub use ecdh::{PsiError, intersect, learn_size};
+pub use ecdh::{PsiError, PsiLimits, intersect, learn_size};
 pub use keys::{ITEMS_MAX, KEY_BYTES_MAX, Keys};
