@@ -109,8 +109,30 @@ fn the_third_party_receives_the_size_twice_and_nothing_else() {
     assert_eq!(said, [(Party::ZERO, 30_u64.to_le_bytes().as_slice()), (Party::ONE, &30_u64.to_le_bytes())]);
 }
 
+/// The peer returns points in the order it got them, so the order in which a set was sent can be read off: the j-th point by value is that of
+/// the j-th row of the result.
 #[test]
-fn what_a_peer_sees_of_a_set_is_shuffled_and_blinded_afresh() {
+fn a_set_is_sent_in_a_secret_random_order() {
+    let sent_order = |seed| {
+        let (channels, view) = listen(Party::ZERO);
+        let [first, ..] = block_on(run(channels, seed, [set(0..50), set(0..50)], [ROWS_MAX; 3]));
+        let view = view.lock().unwrap();
+        let frame = &view.iter().find(|(_, frame)| frame[..8] == BLIND_AGAIN.to_be_bytes()).unwrap().1;
+        let returned = frame[8..].as_chunks::<32>().0.to_vec();
+        let mut sorted = returned.clone();
+        sorted.sort();
+        let rows = first.0.unwrap();
+        let order: Vec<u32> = returned.iter().map(|point| rows[sorted.binary_search(point).unwrap()]).collect();
+        order
+    };
+    let (first, second) = (sent_order(1), sent_order(2));
+    let all: Vec<u32> = (0..50).collect();
+    assert_eq!(BTreeSet::from_iter(first.clone()), BTreeSet::from_iter(all.clone()));
+    assert!(first != all && second != all && first != second);
+}
+
+#[test]
+fn what_a_peer_sees_of_a_set_is_blinded_afresh() {
     let points = |seed| {
         let (channels, view) = listen(Party::ONE);
         let outcomes = block_on(run(channels, seed, [set(0..50), set(0..1)], [ROWS_MAX; 3]));

@@ -140,9 +140,12 @@ fn refused_everywhere(plan: Plan) -> [QueryError; 3] {
     })
 }
 
+/// Frames with their senders, as they came.
+type View = Arc<Mutex<Vec<(Party, Bytes)>>>;
+
 struct Spy {
     inner: memory::MemoryChannel,
-    received: Arc<Mutex<Vec<(Party, Bytes)>>>,
+    received: View,
     /// Frames that may still be sent.
     left: Mutex<u32>,
 }
@@ -164,8 +167,8 @@ impl Channel for Spy {
 }
 
 /// Channels in which `party` is listened to and fails after so many frames.
-fn spied(party: Party, frames: u32) -> ([Arc<dyn Channel>; 3], Arc<Mutex<Vec<(Party, Bytes)>>>) {
-    let (received, mut parties) = (Arc::default(), Party::ALL.into_iter());
+fn spied(party: Party, frames: u32) -> ([Arc<dyn Channel>; 3], View) {
+    let (received, mut parties) = (View::default(), Party::ALL.into_iter());
     let channels = memory::network().map(|inner| {
         if parties.next() == Some(party) {
             Arc::new(Spy { inner, received: Arc::clone(&received), left: Mutex::new(frames) }) as Arc<dyn Channel>
