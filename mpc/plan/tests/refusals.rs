@@ -240,7 +240,7 @@ fn long_and_deep_text_is_refused_without_deep_recursion() {
         refused(&format!("SELECT COUNT(*) {FROM} {}", "UNION SELECT 1 ".repeat(500)));
         refused(&format!("SELECT {}", "SELECT ".repeat(1200)));
         refused(&"SELECT ".repeat(1200));
-        let error = refused(&select(&"l.term = 'term_36' AND ".repeat(40).trim_end_matches(" AND ")));
+        let error = refused(&select("l.term = 'term_36' AND ".repeat(40).trim_end_matches(" AND ")));
         assert_eq!(error.rule(), "sql_complexity");
     });
 }
