@@ -1,0 +1,11 @@
+//! What holds for the repository as a whole: who may depend on whom, and the style.
+
+mod layout;
+mod tidy;
+
+use std::path::PathBuf;
+
+fn root() -> PathBuf {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().map(PathBuf::from).unwrap_or(tests)
+}
