@@ -59,7 +59,9 @@ impl Outbound {
     pub async fn send_words(&mut self, channel: &dyn Channel, step: Step, words: &[u64]) -> Result<(), ProtocolError> {
         for part in words.chunks(FRAME_PAYLOAD_BYTES_MAX / 8) {
             let mut frame = begin(step, part.len() * 8);
-            frame.extend(part.iter().flat_map(|word| word.to_le_bytes()));
+            frame.resize(FRAME_HEADER_BYTES + part.len() * 8, 0);
+            let (places, _) = frame[FRAME_HEADER_BYTES..].as_chunks_mut::<8>();
+            places.iter_mut().zip(part).for_each(|(place, word)| *place = word.to_le_bytes());
             self.send_frame(channel, frame.freeze()).await?;
         }
         Ok(())

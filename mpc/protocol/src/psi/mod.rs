@@ -29,7 +29,8 @@
 //! bytes. Sets beyond the limit, repeated points and any wrong length are typed errors. Multiplication by the secret is constant-time.
 //!
 //! **Shapes.** In: [`Keys`], at most [`ITEMS_MAX`] unique keys of at most [`KEY_BYTES_MAX`] bytes. Out: row numbers of the common keys,
-//! `[n]`, row j at one party having the same key as row j at the other. Memory: about 100 bytes a key beyond the keys themselves.
+//! `[n]`, row j at one party having the same key as row j at the other. Memory: at most 150 bytes a key of either set, beyond the own
+//! keys.
 //!
 //! ```
 //! use entrepot_mpc_protocol::{Party, memory, psi};

@@ -57,8 +57,8 @@ pub async fn multiply<R: Ring>(ctx: &mut Context, x: &Shares<R>, y: &Shares<R>) 
 pub async fn reshare<R: Ring>(ctx: &mut Context, sum: Additive<R>) -> Result<Shares<R>, ProtocolError> {
     let step = ctx.step("reshare");
     let mut own = sum.summands;
-    ctx.own_stream(step).apply(&mut own, R::add);
-    ctx.next_stream(step).apply(&mut own, R::subtract);
+    ctx.own_stream(step).apply(&mut own, |x, mask| R::add(x, mask));
+    ctx.next_stream(step).apply(&mut own, |x, mask| R::subtract(x, mask));
     let next = ctx.pass_back(step, &own).await?;
     Ok(Shares::new(own, next))
 }

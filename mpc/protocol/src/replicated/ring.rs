@@ -19,24 +19,30 @@ pub struct Arithmetic;
 pub struct Boolean;
 
 impl Ring for Arithmetic {
+    #[inline(always)]
     fn add(x: u64, y: u64) -> u64 {
         x.wrapping_add(y)
     }
+    #[inline(always)]
     fn subtract(x: u64, y: u64) -> u64 {
         x.wrapping_sub(y)
     }
+    #[inline(always)]
     fn multiply(x: u64, y: u64) -> u64 {
         x.wrapping_mul(y)
     }
 }
 
 impl Ring for Boolean {
+    #[inline(always)]
     fn add(x: u64, y: u64) -> u64 {
         x ^ y
     }
+    #[inline(always)]
     fn subtract(x: u64, y: u64) -> u64 {
         x ^ y
     }
+    #[inline(always)]
     fn multiply(x: u64, y: u64) -> u64 {
         x & y
     }

@@ -71,8 +71,15 @@ impl Question {
             minimum_group: self.minimum_group.max(2),
             rows_max: 10_000,
             sums: self.sums.iter().map(|party| SumColumn { party: *party, column: "amount".into(), scale: 0, bounds }).collect(),
-            outputs: vec![Output { name: "count".into(), value: OutputValue::Count }],
+            outputs: self.outputs(),
         }
+    }
+
+    fn outputs(&self) -> Vec<Output> {
+        let groups = (0..self.group_by.len() as u8).map(|index| OutputValue::Group { index });
+        let sums = (0..self.sums.len() as u8).flat_map(|index| [OutputValue::Sum { index }, OutputValue::Avg { index }]);
+        let values = groups.chain([OutputValue::Count]).chain(sums);
+        values.enumerate().map(|(at, value)| Output { name: format!("column_{at}"), value }).collect()
     }
 
     /// The cells, computed as anyone would on the tables themselves.
