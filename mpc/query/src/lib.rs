@@ -9,11 +9,11 @@
 //! **How.** With D_p the product of the domains that party p groups by (1 if none), for every joined row r:
 //!
 //! 1. *Intersection* on the join keys: parties 0 and 1 learn the joined rows in one common order; all learn their number n.
-//! 2. Each data party computes in the clear, from its own columns alone, a selection S_p[g][r] ∈ {0, 1} for each of its D_p groups: the row
-//!    is in group g and passes this party's filters. For each column it sums, also T[g][r] = S_p[g][r] · value[r].
+//! 2. Each data party computes in the clear, from its own columns alone, a selection `S_p[g][r]` ∈ {0, 1} for each of its D_p groups: the row
+//!    is in group g and passes this party's filters. For each column it sums, also `T[g][r] = S_p[g][r] · value[r]`.
 //! 3. It shares S and T. With (i, j) a pair of groups of party 0 and party 1, the cells are inner products over the rows:
-//!    count[i, j] = ⟨S_0[i], S_1[j]⟩, a sum over a column of party 0 is ⟨T[i], S_1[j]⟩, of party 1 ⟨S_0[i], T[j]⟩. One element a cell travels,
-//!    however many rows there are.
+//!    `count[i, j] = ⟨S_0[i], S_1[j]⟩`, a sum over a column of party 0 is `⟨T[i], S_1[j]⟩`, of party 1 `⟨S_0[i], T[j]⟩`. One element a cell
+//!    travels, however many rows there are.
 //! 4. On shares: `small = count < minimum_group`, every cell times `1 − small`, and the number of small groups.
 //!
 //! **Why factors of one party are multiplied before sharing.** What party p shares is a function of its own rows only, and a fresh sharing

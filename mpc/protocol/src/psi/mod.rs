@@ -26,7 +26,8 @@
 //! is a claim: a party may put in keys it guessed, which is why [`PsiLimits`] caps the sets.
 //!
 //! **Hostile messages.** Points that are multiplied must be canonical and not the identity; points that come back are only compared as
-//! bytes. Sets beyond the limit, repeated points and any wrong length are typed errors. Multiplication by the secret is constant-time.
+//! bytes. Sets beyond the limit, repeated points and any wrong length are typed errors. A peer that returns the points in another order,
+//! however, makes the rows of the two parties disagree unseen. Multiplication by the secret is constant-time.
 //!
 //! **Shapes.** In: [`Keys`], at most [`ITEMS_MAX`] unique keys of at most [`KEY_BYTES_MAX`] bytes. Out: row numbers of the common keys,
 //! `[n]`, row j at one party having the same key as row j at the other. Memory: at most 150 bytes a key of either set, beyond the own

@@ -3,7 +3,7 @@
 use super::{Arithmetic, Boolean, Shares, input, multiply};
 use crate::{Context, Party, ProtocolError};
 
-/// The bits of numbers: word j of the result has the bits of x[j] (ABY3 §5.3).
+/// The bits of numbers: word j of the result has the bits of `x[j]` (ABY3 §5.3).
 ///
 /// Party 0 knows a = x_0 + x_1 and shares its bits; b = x_2 is known to parties 1 and 2 and needs no message. Then a + b by a parallel
 /// prefix adder (Kogge–Stone): generate g = a ∧ b and propagate p = a ⊕ b spread over spans of 1, 2, 4 … 32 bits; as g and p exclude each
@@ -33,7 +33,7 @@ pub async fn most_significant_bit(ctx: &mut Context, x: &Shares<Arithmetic>) -> 
     Ok(to_bits(ctx, x).await?.map(|word| word >> 63))
 }
 
-/// Whether x[j] < bound, both signed, as bit 0 of a word. Right as long as −2^63 ≤ x[j] − bound < 2^63.
+/// Whether `x[j]` < bound, both signed, as bit 0 of a word. Right as long as −2^63 ≤ `x[j]` − bound < 2^63.
 pub async fn less_than_public(ctx: &mut Context, x: &Shares<Arithmetic>, bound: i64) -> Result<Shares<Boolean>, ProtocolError> {
     let bounds = Shares::public(ctx.party(), &vec![bound.cast_unsigned(); x.len()]);
     most_significant_bit(ctx, &x.subtract(&bounds)).await
