@@ -37,16 +37,14 @@ pub async fn find(db: &mut Connection, owner: &str, key: &str) -> Result<Option<
 
 /// Keeps an answer in the transaction of its effect.
 pub async fn keep(tx: &mut Tx<'_>, owner: &str, key: &str, answer: &KeptAnswer, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO idempotency_keys (owner, key, request_hash, status, body, created_at_ms) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(owner)
-    .bind(key)
-    .bind(answer.request.to_string())
-    .bind(i64::from(answer.status))
-    .bind(&answer.body)
-    .bind(now.0)
-    .execute(&mut **tx)
-    .await?;
+    sqlx::query("INSERT INTO idempotency_keys (owner, key, request_hash, status, body, created_at_ms) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(owner)
+        .bind(key)
+        .bind(answer.request.to_string())
+        .bind(i64::from(answer.status))
+        .bind(&answer.body)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }

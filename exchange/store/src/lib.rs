@@ -23,3 +23,8 @@ pub use tx::{Tx, TxFuture};
 
 /// One connection to the database.
 pub type Connection = sqlx::SqliteConnection;
+
+/// An envelope as it is stored.
+pub(crate) fn envelope_text(envelope: &entrepot_chain_statement::Envelope) -> Result<String, StoreError> {
+    String::from_utf8(envelope.to_json()).map_err(|_| StoreError::Corrupt { what: "envelope" })
+}
