@@ -116,3 +116,29 @@ async fn withhold_small_groups(
     let (cells, factors) = (cells.concat(&small.total()), factors.concat(&Shares::public(party, &[1])));
     replicated::multiply(ctx, &cells, &factors).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A few pairs on one thread, many on all cores; rows beyond one tile either way. Party 0 holds a public vector whole, so that its
+    /// summand is the product itself.
+    #[test]
+    fn every_row_of_every_pair_is_multiplied_once() {
+        const ROWS: usize = 2 * TILE_ROWS + 500;
+        const VECTORS: usize = 25;
+        let word = |at: usize| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let (x, y): (Vec<u64>, Vec<u64>) = (0..VECTORS * ROWS).map(|at| (word(at + 1), word(at + 77))).unzip();
+        let vector = |words: &[u64], v: usize| words[v * ROWS..(v + 1) * ROWS].to_vec();
+        let all: Vec<(usize, usize)> = (0..VECTORS).flat_map(|v_0| (0..VECTORS).map(move |v_1| (v_0, v_1))).collect();
+        assert!(all.len() * ROWS >= PARALLEL_PRODUCTS_MIN);
+        for pairs in [&all[..7], &all] {
+            let mut sums = vec![5; pairs.len()];
+            accumulate(pairs, &Shares::public(Party::ZERO, &x), &Shares::public(Party::ZERO, &y), ROWS, &mut sums);
+            for ((v_0, v_1), sum) in pairs.iter().zip(sums) {
+                let products = vector(&x, *v_0).into_iter().zip(vector(&y, *v_1));
+                assert_eq!(sum, products.fold(5, |sum: u64, (x, y)| sum.wrapping_add(x.wrapping_mul(y))));
+            }
+        }
+    }
+}

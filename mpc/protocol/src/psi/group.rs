@@ -175,6 +175,14 @@ mod tests {
         assert_eq!(evaluated[1].as_slice(), bytes("b4cbf5a4f1eeda5a63ce7b77c7d23f461db3fcab0dd28e4e17cecb5c90d02c25"));
     }
 
+    /// Pinned: both parties must hash alike, and differently in another session.
+    #[test]
+    fn every_session_hashes_in_its_own_way() {
+        let encode = |session| hex::encode(GroupHash::of_session(&[session; 32]).hash(b"customer").compress().to_bytes());
+        assert_eq!(encode(1), "7805d03481d6b95dd68509f6edeb4ad5ee4a36eeb01492c20572e00174003f0f");
+        assert_ne!(encode(1), encode(2));
+    }
+
     #[test]
     fn blinding_commutes_over_many_batches() {
         let (rng, hash) = (&mut ChaCha20Rng::seed_from_u64(3), GroupHash::of_session(&[1; 32]));
