@@ -20,6 +20,7 @@ pub mod schema;
 pub mod serve;
 pub mod state;
 pub mod tls;
+pub mod workforce;
 
 pub use auth::Caller;
 pub use error::Problem;
