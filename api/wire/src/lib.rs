@@ -1,7 +1,7 @@
 //! gRPC messages and services between the exchange and its workers, generated from `proto/`.
 
 /// Version 1 of the control plane.
-#[expect(missing_docs, clippy::all, reason = "generated; the .proto file holds the documentation")]
+#[expect(missing_docs, clippy::allow_attributes, reason = "generated; the .proto file holds the documentation")]
 pub mod v1 {
     tonic::include_proto!("entrepot.v1");
 }
