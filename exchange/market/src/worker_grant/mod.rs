@@ -1,1 +1,5 @@
-//! .
+//! Which worker acts for whom.
+
+mod submit;
+
+pub use submit::{SubmitGrantError, submit};
