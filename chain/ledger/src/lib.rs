@@ -1,1 +1,20 @@
-//! Pure ledger: transactions, system contracts, apply(state, block).
+//! The ledger, pure: transactions, blocks, and how a block changes the state.
+//!
+//! A ledger never sees a statement. It sees a *leaf*, the salted hash of one, with the signatures over that leaf of every key the
+//! statement binds; it appends the leaf to one RFC 6962 log and remembers each submitter's last sequence number. A transaction that is
+//! not accepted is *rejected* with a reason, which is an answer like the other: nothing is dropped in silence. One that was accepted
+//! before gets the same index again, so that submitting at least once is safe.
+//!
+//! The state is small; the leaves themselves are looked up through [`LeafLookup`].
+
+pub mod block;
+pub mod codec;
+pub mod kind;
+pub mod state;
+pub mod transaction;
+
+pub use block::{Block, BlockHeader};
+pub use codec::{DecodeError, KnownKeys};
+pub use kind::LeafKind;
+pub use state::{Applied, ApplyError, Draft, LeafLookup, LookupError, Outcome, Rejection, Signatures, State, StateError, Verdict};
+pub use transaction::{Leaf, LeafTransaction};
