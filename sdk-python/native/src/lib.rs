@@ -8,6 +8,7 @@ mod envelope;
 mod errors;
 mod key;
 mod plan;
+mod verify;
 
 use pyo3::prelude::*;
 
@@ -20,5 +21,6 @@ mod _native {
         errors::{NativeError, PlanError},
         key::{Key, keygen, new_id, random_token},
         plan::{Plan, plan},
+        verify::verify,
     };
 }

@@ -1,0 +1,368 @@
+"""Products, quotes and agreements."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from entrepot import _evidence as evidence
+from entrepot import _native
+from entrepot.errors import ConfigurationError, ConflictError, EvidenceError, NotFoundError, UnexpectedResponseError
+from entrepot.models import (
+    AgreementStatement,
+    AgreementView,
+    DataProduct,
+    DatasetPolicy,
+    DatasetView,
+    Envelope,
+    Money,
+    OrderPlaced,
+    OrderStatement,
+    OrderView,
+    PartyPin,
+    ProductTable,
+    ProductView,
+    QuoteStatement,
+    QuoteView,
+    RightsRegistration,
+    SplitShare,
+)
+
+from .jobs import AsyncJob
+
+if TYPE_CHECKING:
+    from .client import AsyncClient
+
+_DAY_MS = 24 * 3_600_000
+# No worker starts an order later than this: long enough for a queue, short enough to sign with an easy mind.
+_ORDER_LIFETIME_MS = 3_600_000
+_AGREEMENT_LIFETIME_MS = 30 * _DAY_MS
+_PRODUCT_ID = re.compile(r"product_[0-9a-hjkmnp-tv-z]{26}")
+
+
+def now_ms() -> int:
+    """Now, in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class AsyncQuote:
+    """What a query costs and what each party learns by it, signed by the exchange and checked against the query's own plan."""
+
+    def __init__(self, client: AsyncClient, product: evidence.SignedProduct, statement: QuoteStatement, plan: _native.Plan) -> None:
+        self._client = client
+        self._product = product
+        self._plan = plan
+        self.statement = statement
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.statement.quote_id
+
+    @property
+    def price(self) -> Money:
+        """The price."""
+        return self.statement.price
+
+    @property
+    def parties(self) -> list[PartyPin]:
+        """Who computes: the two data workers and the compute party, each with its participant."""
+        return list(self.statement.parties)
+
+    @property
+    def security(self) -> str:
+        """What the computation withstands."""
+        return self.statement.security
+
+    @property
+    def leakage(self) -> list[str]:
+        """What each party learns, a sentence each, derived here and not taken from the exchange."""
+        return self._plan.leakage()
+
+    @property
+    def plan_hash(self) -> str:
+        """Hash of the plan that every worker derives."""
+        return self._plan.hash
+
+    def explain(self) -> str:
+        """What is computed, for what price, and what each party learns."""
+        parties = [f"  {place}. {pin.participant} (worker {pin.worker})" for place, pin in enumerate(self.parties)]
+        return "\n".join(
+            [
+                f"{self._product.statement.title}: {self.price} a query, security {self.security}",
+                "Computation:",
+                *(f"  {line}" for line in self._plan.explain()),
+                "What each party learns:",
+                *(f"  {line}" for line in self.leakage),
+                "Parties:",
+                *parties,
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        steps = "".join(f"<li>{escape(line)}</li>" for line in self._plan.explain())
+        leaks = "".join(f"<li>{escape(line)}</li>" for line in self.leakage)
+        head = f"<b>{escape(self._product.statement.title)}</b>: {escape(str(self.price))}, {escape(self.security)}"
+        return f"{head}<ol>{steps}</ol><p>What each party learns:</p><ul>{leaks}</ul>"
+
+    async def order(self) -> AsyncJob:
+        """Signs the order, and an agreement if there is none on these terms, and pays from the balance."""
+        client = self._client
+        # One order at a time: orders of an agreement are numbered without gaps.
+        async with client.order_lock:
+            try:
+                return await self._order(await client.agreements.find(self._product, self.parties))
+            except ConflictError as error:
+                # The agreement found was used up meanwhile; nothing was taken.
+                if error.code not in ("quota_spent", "agreement_expired"):
+                    raise
+            return await self._order(None)
+
+    async def _order(self, agreement: AsyncAgreement | None) -> AsyncJob:
+        client = self._client
+        if agreement is None:
+            agreement = await client.agreements.sign(self._product, self.parties)
+        now = now_ms()
+        order = OrderStatement(
+            order_id=_native.new_id("order", now),
+            agreement=agreement.hash,
+            sql=self.statement.sql,
+            plan=self._plan.hash,
+            sequence=await agreement.next_sequence(),
+            price=self.price,
+            issued_at=now,
+            expires_at=min(now + _ORDER_LIFETIME_MS, agreement.statement.expires_at),
+        )
+        envelope = client.sign_statement(order)
+        placed = (await client.transport.post("/v1/orders", {"envelope": envelope})).view(OrderPlaced)
+        if placed.order_id != order.order_id:
+            raise UnexpectedResponseError("the exchange answered about another order")
+        return AsyncJob(client, placed.job_id, order.order_id)
+
+
+class AsyncAgreement:
+    """An agreement that you signed."""
+
+    def __init__(self, client: AsyncClient, view: AgreementView, statement: AgreementStatement) -> None:
+        self._client = client
+        self.view = view
+        self.statement = statement
+        self.hash = evidence.statement_hash(view.envelope)
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.statement.agreement_id
+
+    async def next_sequence(self) -> int:
+        """The number of the next order, from the exchange, which gains nothing by lying: it or the workers refuse a wrong one."""
+        view = (await self._client.transport.get(f"/v1/agreements/{self.id}")).view(AgreementView)
+        if view.next_sequence is not None:
+            return view.next_sequence
+        highest = 0
+        async for order in self._client.transport.pages("/v1/orders", OrderView):
+            if order.agreement_id == self.id:
+                highest = max(highest, evidence.peek(order.envelope, OrderStatement).sequence)
+        return highest + 1
+
+
+class AsyncAgreements:
+    """Your agreements."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def list(self) -> AsyncIterator[AsyncAgreement]:
+        """All that you signed yourself."""
+        me = self._client.require_key().did
+        async for view in self._client.transport.pages("/v1/agreements", AgreementView):
+            if evidence.peek(view.envelope, AgreementStatement).consumer == me:
+                yield AsyncAgreement(self._client, view, evidence.open_signed(view.envelope, AgreementStatement, [me]))
+
+    async def find(self, product: evidence.SignedProduct, parties: Sequence[PartyPin]) -> AsyncAgreement | None:
+        """One that still accepts exactly this product with these workers."""
+        sealing_key = self._client.require_key().sealing_key
+        # An order must fit before the end.
+        latest = now_ms() + 60_000
+        async for agreement in self.list():
+            if agreement.statement.expires_at > latest and evidence.same_terms(agreement.statement, product, parties, sealing_key):
+                return agreement
+        return None
+
+    async def sign(self, product: evidence.SignedProduct, parties: Sequence[PartyPin]) -> AsyncAgreement:
+        """Accepts a product as it is, with these workers."""
+        client = self._client
+        key, offer, now = client.require_key(), product.statement, now_ms()
+        statement = AgreementStatement(
+            agreement_id=_native.new_id("agreement", now),
+            product=product.hash,
+            consumer=key.did,
+            sealing_key=key.sealing_key,
+            exchange=offer.exchange,
+            parties=list(parties),
+            security="semi-honest",
+            price_per_query=offer.price_per_query,
+            split=offer.split,
+            quota_queries=offer.quota_queries,
+            issued_at=now,
+            expires_at=min(now + _AGREEMENT_LIFETIME_MS, offer.expires_at),
+        )
+        envelope = client.sign_statement(statement)
+        await client.transport.post("/v1/agreements", {"envelope": envelope})
+        view = AgreementView(agreement_id=statement.agreement_id, envelope=envelope)
+        return AsyncAgreement(client, view, statement)
+
+
+class AsyncProduct:
+    """An offer on two datasets."""
+
+    def __init__(self, client: AsyncClient, view: ProductView) -> None:
+        self._client = client
+        self.view = view
+        self.statement = evidence.peek(view.envelope, DataProduct)
+        if self.statement.product_id != view.product_id:
+            raise UnexpectedResponseError("the exchange answered with another product")
+
+    def __repr__(self) -> str:
+        return f"Product({self.title!r}, {self.id}, {self.state})"
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.statement.product_id
+
+    @property
+    def title(self) -> str:
+        """Its title."""
+        return self.statement.title
+
+    @property
+    def state(self) -> str:
+        """proposed, active, paused, withdrawn or expired, when this was fetched."""
+        return self.view.state
+
+    @property
+    def price(self) -> Money:
+        """Price of one query."""
+        return self.statement.price_per_query
+
+    def verified(self) -> evidence.SignedProduct:
+        """The product with all its signatures checked against the trust file; raises `EvidenceError`."""
+        return evidence.open_product(self.view.envelope, self._client.require_trust())
+
+    def plan(self, sql: str) -> _native.Plan:
+        """The plan of a query, derived here; raises `PlanError` with the rule that the query breaks. Asks nobody."""
+        return evidence.make_plan(sql, self.statement.to_json())
+
+    async def quote(self, sql: str) -> AsyncQuote:
+        """Asks what a query costs."""
+        client = self._client
+        key, trust, product = client.require_key(), client.require_trust(), self.verified()
+        plan = evidence.make_plan(sql, product.json)
+        view = (await client.transport.post("/v1/quotes", {"product_id": self.id, "sql": sql})).view(QuoteView)
+        statement = evidence.check_quote(view.envelope, product, plan, sql, key.did, trust)
+        if view.grants is not None:
+            evidence.check_grants(statement.parties, view.grants, now_ms())
+        return AsyncQuote(client, product, statement, plan)
+
+    async def sign(self) -> AsyncProduct:
+        """Adds your signature: your standing consent to agreements on exactly these terms. Read `statement` first."""
+        key = self._client.require_key()
+        if key.did not in self.statement.participants:
+            raise ConfigurationError("the product does not bind the participant of this key")
+        envelope = evidence.envelope_of(key.countersign(evidence.envelope_bytes(self.view.envelope)))
+        return await self._post("signatures", {"envelope": envelope})
+
+    async def pause(self) -> AsyncProduct:
+        """Takes no new orders until resumed."""
+        return await self._post("pause", {})
+
+    async def resume(self) -> AsyncProduct:
+        """Takes orders again."""
+        return await self._post("resume", {})
+
+    async def withdraw(self) -> AsyncProduct:
+        """Ends it for good."""
+        return await self._post("withdraw", {})
+
+    async def _post(self, action: str, body: Mapping[str, Envelope]) -> AsyncProduct:
+        await self._client.transport.post(f"/v1/products/{self.id}/{action}", dict(body))
+        return await self._client.products.get(self.id)
+
+
+class AsyncProducts:
+    """What is offered."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def list(self) -> AsyncIterator[AsyncProduct]:
+        """Every product that you may see."""
+        async for view in self._client.transport.pages("/v1/products", ProductView):
+            yield AsyncProduct(self._client, view)
+
+    async def get(self, id_or_title: str) -> AsyncProduct:
+        """A product by its id, or by its title if exactly one active product has it."""
+        if _PRODUCT_ID.fullmatch(id_or_title):
+            product = AsyncProduct(self._client, (await self._client.transport.get(f"/v1/products/{id_or_title}")).view(ProductView))
+            if product.id != id_or_title:
+                raise UnexpectedResponseError("the exchange answered with another product")
+            return product
+        found = [product async for product in self.list() if product.title == id_or_title and product.state == "active"]
+        if not found:
+            raise NotFoundError(404, "not_found", f"no active product is called {id_or_title!r}", "list them with client.products.list()")
+        if len(found) > 1:
+            ids = ", ".join(product.id for product in found)
+            raise ConfigurationError(f"several products are called {id_or_title!r}: name one by its id: {ids}")
+        return found[0]
+
+    async def table(self, table: str, dataset_id: str, policy: DatasetPolicy) -> ProductTable:
+        """A table of a product, under the name `schema.table`: a registered dataset under a policy."""
+        view = (await self._client.transport.get(f"/v1/datasets/{dataset_id}")).view(DatasetView)
+        if view.rights is None:
+            raise ConfigurationError(f"dataset {dataset_id} is not registered yet")
+        rights = evidence.open_signed(view.rights, RightsRegistration, [view.provider])
+        if (rights.dataset_id, rights.holder) != (dataset_id, view.provider):
+            raise EvidenceError("rights_mismatch", "the exchange answered with the rights to another dataset")
+        return ProductTable(
+            table=table,
+            dataset_id=dataset_id,
+            provider=rights.holder,
+            rights=evidence.statement_hash(view.rights),
+            commitment=rights.description.commitment,
+            columns=[(column.name, column.column) for column in rights.description.columns],
+            policy=policy,
+        )
+
+    async def propose(
+        self,
+        title: str,
+        tables: Sequence[ProductTable],
+        *,
+        compute_party: str,
+        price_per_query: Money,
+        split: Sequence[SplitShare],
+        quota_queries: int,
+        lifetime_days: int = 365,
+        consumers: Sequence[str] = (),
+    ) -> AsyncProduct:
+        """Proposes a product and signs it; it is active once every provider and the compute party signed."""
+        client, now = self._client, now_ms()
+        statement = DataProduct(
+            product_id=_native.new_id("product", now),
+            title=title,
+            tables=list(tables),
+            compute_party=compute_party,
+            exchange=client.require_trust().exchange,
+            consumers=sorted(consumers),
+            price_per_query=price_per_query,
+            split=list(split),
+            quota_queries=quota_queries,
+            issued_at=now,
+            expires_at=now + lifetime_days * _DAY_MS,
+        )
+        await client.transport.post("/v1/products", {"envelope": client.sign_statement(statement)})
+        return await self.get(statement.product_id)
