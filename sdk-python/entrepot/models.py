@@ -290,10 +290,17 @@ class ParticipantView(View):
 
 class WorkerGrantView(View):
     grant_id: str
+    statement_hash: str
     participant: str
     worker: str
+    witness: str
     role: str
     envelope: Envelope
+
+
+class Complaint(View):
+    code: str
+    detail: str
 
 
 class DatasetView(View):
@@ -303,14 +310,22 @@ class DatasetView(View):
     worker: str
     state: str
     description: DatasetDescription | None = None
-    refusal_code: str | None = None
-    refusal_detail: str | None = None
-    rights: Envelope | None = None
+    refusal: Complaint | None = None
+    rights: str | None = None
+
+
+class BundleEntry(View):
+    name: str
+    envelope: Envelope
+    proof: str | None
+
+
+class CertificateView(View):
+    entries: list[BundleEntry]
 
 
 class ProductView(View):
     product_id: str
-    title: str
     state: str
     envelope: Envelope
 

@@ -14,9 +14,9 @@ from entrepot.errors import ConfigurationError, ConflictError, EvidenceError, No
 from entrepot.models import (
     AgreementStatement,
     AgreementView,
+    CertificateView,
     DataProduct,
     DatasetPolicy,
-    DatasetView,
     Envelope,
     Money,
     OrderPlaced,
@@ -321,17 +321,21 @@ class AsyncProducts:
 
     async def table(self, table: str, dataset_id: str, policy: DatasetPolicy) -> ProductTable:
         """A table of a product, under the name `schema.table`: a registered dataset under a policy."""
-        view = (await self._client.transport.get(f"/v1/datasets/{dataset_id}")).view(DatasetView)
-        if view.rights is None:
-            raise ConfigurationError(f"dataset {dataset_id} is not registered yet")
-        rights = evidence.open_signed(view.rights, RightsRegistration, [view.provider])
-        if (rights.dataset_id, rights.holder) != (dataset_id, view.provider):
+        found = (await self._client.transport.get(f"/v1/datasets/{dataset_id}/certificate")).view(CertificateView)
+        envelope = next((entry.envelope for entry in found.entries if entry.name == "rights"), None)
+        if envelope is None:
+            raise UnexpectedResponseError("the certificate has no rights registration")
+        holder = evidence.peek(envelope, RightsRegistration).holder
+        if holder not in self._client.require_trust().participants:
+            raise EvidenceError("untrusted_participant", f"your trust file does not name {holder}, who holds the dataset")
+        rights = evidence.open_signed(envelope, RightsRegistration, [holder])
+        if rights.dataset_id != dataset_id:
             raise EvidenceError("rights_mismatch", "the exchange answered with the rights to another dataset")
         return ProductTable(
             table=table,
             dataset_id=dataset_id,
             provider=rights.holder,
-            rights=evidence.statement_hash(view.rights),
+            rights=evidence.statement_hash(envelope),
             commitment=rights.description.commitment,
             columns=[(column.name, column.column) for column in rights.description.columns],
             policy=policy,

@@ -137,7 +137,9 @@ class AsyncDataset:
         deadline, dataset = time.monotonic() + timeout_s, self
         while dataset.state not in states:
             if dataset.state == "refused":
-                raise EntrepotError(f"the worker refused {dataset.view.name}: {dataset.view.refusal_code}: {dataset.view.refusal_detail}")
+                refusal = dataset.view.refusal
+                why = f"{refusal.code}: {refusal.detail}" if refusal else "it did not say why"
+                raise EntrepotError(f"the worker refused to describe {dataset.view.name}: {why}")
             if time.monotonic() >= deadline:
                 raise EntrepotError(f"dataset {self.id} is still {dataset.state} after {timeout_s:.0f} s; is its worker connected?")
             await async_sleep(_POLL_S)
@@ -190,11 +192,8 @@ class AsyncDatasets:
 
     async def register(self, name: str, worker: str) -> AsyncDataset:
         """Asks a worker, by its DID, to describe the dataset of this name in its configuration."""
-        view = (await self._client.transport.post("/v1/datasets", {"name": name, "worker": worker})).json()
-        dataset_id = view.get("dataset_id") if isinstance(view, dict) else None
-        if not isinstance(dataset_id, str):
-            raise UnexpectedResponseError("the exchange's answer names no dataset")
-        return await self.get(dataset_id)
+        view = (await self._client.transport.post("/v1/datasets", {"name": name, "worker": worker})).view(DatasetView)
+        return AsyncDataset(self._client, view)
 
     async def list(self) -> AsyncIterator[AsyncDataset]:
         """Those that you may see."""
@@ -203,7 +202,10 @@ class AsyncDatasets:
 
     async def get(self, dataset_id: str) -> AsyncDataset:
         """One dataset."""
-        return AsyncDataset(self._client, (await self._client.transport.get(f"/v1/datasets/{dataset_id}")).view(DatasetView))
+        view = (await self._client.transport.get(f"/v1/datasets/{dataset_id}")).view(DatasetView)
+        if view.dataset_id != dataset_id:
+            raise UnexpectedResponseError("the exchange answered about another dataset")
+        return AsyncDataset(self._client, view)
 
 
 class AsyncAccount:

@@ -139,7 +139,9 @@ class Dataset:
         deadline, dataset = time.monotonic() + timeout_s, self
         while dataset.state not in states:
             if dataset.state == "refused":
-                raise EntrepotError(f"the worker refused {dataset.view.name}: {dataset.view.refusal_code}: {dataset.view.refusal_detail}")
+                refusal = dataset.view.refusal
+                why = f"{refusal.code}: {refusal.detail}" if refusal else "it did not say why"
+                raise EntrepotError(f"the worker refused to describe {dataset.view.name}: {why}")
             if time.monotonic() >= deadline:
                 raise EntrepotError(f"dataset {self.id} is still {dataset.state} after {timeout_s:.0f} s; is its worker connected?")
             sleep(_POLL_S)
@@ -192,11 +194,8 @@ class Datasets:
 
     def register(self, name: str, worker: str) -> Dataset:
         """Asks a worker, by its DID, to describe the dataset of this name in its configuration."""
-        view = (self._client.transport.post("/v1/datasets", {"name": name, "worker": worker})).json()
-        dataset_id = view.get("dataset_id") if isinstance(view, dict) else None
-        if not isinstance(dataset_id, str):
-            raise UnexpectedResponseError("the exchange's answer names no dataset")
-        return self.get(dataset_id)
+        view = (self._client.transport.post("/v1/datasets", {"name": name, "worker": worker})).view(DatasetView)
+        return Dataset(self._client, view)
 
     def list(self) -> Iterator[Dataset]:
         """Those that you may see."""
@@ -205,7 +204,10 @@ class Datasets:
 
     def get(self, dataset_id: str) -> Dataset:
         """One dataset."""
-        return Dataset(self._client, (self._client.transport.get(f"/v1/datasets/{dataset_id}")).view(DatasetView))
+        view = (self._client.transport.get(f"/v1/datasets/{dataset_id}")).view(DatasetView)
+        if view.dataset_id != dataset_id:
+            raise UnexpectedResponseError("the exchange answered about another dataset")
+        return Dataset(self._client, view)
 
 
 class Account:
