@@ -7,9 +7,6 @@ use entrepot_chain_statement::{
 };
 use thiserror::Error;
 
-/// Longest query, in bytes.
-pub const SQL_BYTES_MAX: usize = 8_192;
-
 /// What the exchange knows about an agreement's earlier orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgreementUse {
@@ -51,9 +48,6 @@ pub enum OrderRefusal {
         /// What the exchange derives.
         expected: Hash,
     },
-    /// Too long.
-    #[error("the query is longer than {SQL_BYTES_MAX} bytes")]
-    SqlTooLong,
 }
 
 impl Refusal for OrderRefusal {
@@ -65,14 +59,13 @@ impl Refusal for OrderRefusal {
             Self::QuotaSpent { .. } => "quota_spent",
             Self::Price => "order_price_wrong",
             Self::Plan { .. } => "order_plan_wrong",
-            Self::SqlTooLong => "sql_too_long",
         }
     }
 
     fn kind(&self) -> RefusalKind {
         match self {
             Self::AgreementExpired | Self::Sequence { .. } | Self::QuotaSpent { .. } => RefusalKind::Conflict,
-            Self::Time(_) | Self::Price | Self::Plan { .. } | Self::SqlTooLong => RefusalKind::Unprocessable,
+            Self::Time(_) | Self::Price | Self::Plan { .. } => RefusalKind::Unprocessable,
         }
     }
 
@@ -83,7 +76,6 @@ impl Refusal for OrderRefusal {
             Self::Sequence { expected, .. } => format!("sign the order again with sequence {expected}"),
             Self::Price => "sign the order again with the agreement's price".to_owned(),
             Self::Plan { expected } => format!("derive the plan from exactly this query and product; the exchange gets {expected}"),
-            Self::SqlTooLong => "shorten the query".to_owned(),
         })
     }
 }

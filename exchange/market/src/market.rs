@@ -1,8 +1,8 @@
 //! What every use case may need from outside.
 
-use crate::{Notary, Workforce};
+use crate::{Bell, Notary, Workforce};
 use entrepot_chain_statement::{Did, SigningKey, Timestamp};
-use entrepot_exchange_domain::Clock;
+use entrepot_exchange_domain::{Clock, job::JobLimits};
 use entrepot_exchange_store::Store;
 use std::sync::Arc;
 
@@ -27,6 +27,10 @@ pub struct Market {
     pub notary: Arc<dyn Notary>,
     /// The connected workers.
     pub workforce: Arc<dyn Workforce>,
+    /// How long jobs may stay in each state.
+    pub job_limits: JobLimits,
+    /// Rung when a job may have changed.
+    pub bell: Bell,
 }
 
 impl Market {

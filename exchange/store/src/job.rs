@@ -179,18 +179,6 @@ pub async fn next_in_turn(db: &mut Connection, after: Option<&JobId>) -> Result<
     ids(rows)
 }
 
-/// Whether an earlier order of the job's agreement is still to be computed.
-pub async fn waits_for_earlier(db: &mut Connection, job_id: &JobId) -> Result<bool, StoreError> {
-    let row: Option<(i64,)> = sqlx::query_as(
-        "SELECT 1 FROM jobs JOIN jobs AS earlier ON earlier.agreement_id = jobs.agreement_id AND earlier.sequence < jobs.sequence \
-         WHERE jobs.job_id = $1 AND earlier.state IN ('queued', 'dispatched', 'running') LIMIT 1",
-    )
-    .bind(job_id.as_str())
-    .fetch_optional(db)
-    .await?;
-    Ok(row.is_some())
-}
-
 /// Jobs of which a worker may have something outstanding, the oldest first; those after `after`.
 pub async fn open_of_worker(db: &mut Connection, worker: &Did, after: Option<&JobId>) -> Result<Vec<JobId>, StoreError> {
     let rows = sqlx::query_as(

@@ -1,0 +1,155 @@
+//! The driver: a round looks at everything that time or a connected worker could move.
+
+use super::{
+    messages::{send_all, send_outstanding},
+    progress::ProgressFilter,
+    step::{Payload, Step, StepError, step},
+};
+use crate::Market;
+use entrepot_chain_statement::ids::JobId;
+use entrepot_exchange_domain::{
+    job::{Effect, JobError, JobEvent, JobState},
+    product::ProductState,
+};
+use entrepot_exchange_store::{
+    StoreError, agreement,
+    job::{self, JobRow},
+    product, share,
+};
+use std::{sync::Arc, time::Duration};
+
+/// Pause between two rounds that nobody asked for.
+pub const TICK: Duration = Duration::from_millis(200);
+/// Rounds between two looks at sealed shares whose time is over: about a quarter of an hour.
+const ROUNDS_TO_FORGET: u32 = 4_500;
+
+/// Moves jobs on. One per exchange.
+pub struct JobDriver {
+    pub(super) market: Arc<Market>,
+    pub(super) progress: ProgressFilter,
+}
+
+impl JobDriver {
+    /// For this market.
+    pub fn new(market: Arc<Market>) -> Self {
+        Self { market, progress: ProgressFilter::default() }
+    }
+
+    /// Drives for as long as it is polled. May be dropped at any moment.
+    pub async fn run(&self) {
+        let mut bell = self.market.bell.listen();
+        for round in 0u32.. {
+            if let Err(error) = self.round().await {
+                tracing::error!(error = &error as &dyn std::error::Error, "jobs could not be driven");
+                tokio::time::sleep(TICK).await;
+            }
+            if round % ROUNDS_TO_FORGET == 0 {
+                self.forget_shares().await;
+            }
+            let _ = tokio::time::timeout(TICK, bell.changed()).await;
+        }
+    }
+
+    /// Everything that can be done now.
+    pub async fn round(&self) -> Result<(), StoreError> {
+        let overdue = job::overdue(&mut *self.market.store.reader().await?, self.market.now()).await?;
+        for job_id in overdue {
+            self.advance(&job_id, JobEvent::Tick, Payload::None).await?;
+        }
+        let mut after = None;
+        loop {
+            let ready = job::next_in_turn(&mut *self.market.store.reader().await?, after.as_ref()).await?;
+            for job_id in &ready {
+                self.try_dispatch(job_id).await?;
+            }
+            match ready.into_iter().last() {
+                Some(last) => after = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Dispatches a queued job if its pause is over and its workers are connected.
+    async fn try_dispatch(&self, job_id: &JobId) -> Result<(), StoreError> {
+        let mut reader = self.market.store.reader().await?;
+        let Some(row) = job::find(&mut reader, job_id).await? else { return Ok(()) };
+        let JobState::Queued { not_before, .. } = row.job.state else { return Ok(()) };
+        if is_withdrawn(&mut reader, &row).await? {
+            drop(reader);
+            self.advance(job_id, JobEvent::Withdrawn, Payload::None).await?;
+            return Ok(());
+        }
+        drop(reader);
+        let connected = row.job.terms.parties.iter().all(|party| self.market.workforce.find(&party.worker).is_some());
+        if connected && self.market.now() >= not_before {
+            self.advance(job_id, JobEvent::Dispatch, Payload::None).await?;
+        }
+        Ok(())
+    }
+
+    /// One event of one job, durably, and then the messages that follow from it. None if nothing happened.
+    pub(super) async fn advance(&self, job_id: &JobId, event: JobEvent, payload: Payload) -> Result<Option<Step>, StoreError> {
+        let market = &*self.market;
+        let (event, payload) = (&event, &payload);
+        let result: Result<_, StepError> = market
+            .store
+            .run_tx("jobs.step", move |tx| Box::pin(async move { step(tx, market, job_id, event.clone(), payload).await }))
+            .await;
+        let done = match result {
+            Ok(Some(done)) => done,
+            Ok(None) | Err(StepError::Job(JobError::NotReady(_) | JobError::Over(_))) => return Ok(None),
+            Err(StepError::Store(error)) => return Err(error),
+        };
+        after_commit(event, &done);
+        if done.changed {
+            market.bell.ring();
+        }
+        let dispatches = matches!(event, JobEvent::Dispatch);
+        if dispatches {
+            entrepot_failpoint::reach("exchange.dispatch.before_send");
+        }
+        send_all(market, job_id, &done.messages).await?;
+        if dispatches {
+            entrepot_failpoint::reach("exchange.dispatch.after_send");
+        }
+        Ok(Some(done))
+    }
+
+    /// Sends one party what is outstanding.
+    pub(super) async fn resend(&self, job_id: &JobId, party: u8) -> Result<(), StoreError> {
+        send_outstanding(&self.market, job_id, party).await
+    }
+
+    async fn forget_shares(&self) {
+        let now = self.market.now();
+        let forgotten = self.market.store.run_tx("shares.forget", move |tx| Box::pin(async move { share::forget(tx, now).await })).await;
+        match forgotten {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "sealed shares whose time was over are forgotten"),
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "sealed shares could not be forgotten"),
+        }
+    }
+}
+
+/// Where a test may kill the process once a step is durable.
+fn after_commit(event: &JobEvent, done: &Step) {
+    if !done.changed {
+        return;
+    }
+    if matches!(event, JobEvent::Said { saying: entrepot_exchange_domain::job::Saying::Finished(..), .. }) {
+        entrepot_failpoint::reach("exchange.receipt.after_commit");
+        if matches!(done.job.state, JobState::Released { .. }) && done.messages.iter().any(|m| matches!(m, Effect::Send { .. })) {
+            entrepot_failpoint::reach("exchange.release.after_commit");
+        }
+    }
+    if matches!(event, JobEvent::HandedOver { .. }) {
+        entrepot_failpoint::reach("exchange.share.after_commit");
+    }
+}
+
+/// Whether the product of a job was withdrawn.
+async fn is_withdrawn(db: &mut entrepot_exchange_store::Connection, row: &JobRow) -> Result<bool, StoreError> {
+    let Some(agreement) = agreement::find(db, &row.agreement_id).await? else { return Ok(false) };
+    let product = product::find(db, &agreement.product_id).await?;
+    Ok(product.is_some_and(|product| product.state == ProductState::Withdrawn))
+}

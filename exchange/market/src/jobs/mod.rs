@@ -1,0 +1,13 @@
+//! Drives jobs from what is persisted and nothing else: whatever crashed, the next round or the next connection of a worker goes on.
+
+mod cancel;
+mod driver;
+mod listener;
+mod messages;
+mod progress;
+mod step;
+
+pub use cancel::{CancelError, cancel, tell_workers};
+pub use driver::{JobDriver, TICK};
+
+pub(crate) use messages::envelope;
