@@ -34,6 +34,23 @@ FAR = 4_000_000_000_000
 CELLS = [20, 0, 12, 27_000, 0, 12_001, 100_000_001, 0, 7, 1]
 
 
+TEXT, DECIMAL = {"kind": "text"}, {"kind": "decimal", "scale": 2}
+COLUMNS: list[list[list[Any]]] = [
+    [["customer", TEXT], ["term", TEXT], ["int_rate", DECIMAL], ["addr_state", TEXT]],
+    [["customer", TEXT], ["annual_inc", DECIMAL]],
+]
+
+
+def vkey(name: str, kind: int, did: str) -> str:
+    """A note verifier key (C2SP signed-note) of a did:key."""
+    number = 0
+    for digit in did.removeprefix("did:key:z"):
+        number = number * 58 + "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz".index(digit)
+    public = bytes([kind]) + number.to_bytes(34, "big")[2:]
+    key_id = hashlib.sha256(name.encode() + b"\n" + public).digest()[:4]
+    return f"{name}+{key_id.hex()}+{base64.b64encode(public).decode()}"
+
+
 def key() -> _native.Key:
     """A new key."""
     return _native.Key.parse(_native.keygen())
@@ -85,14 +102,26 @@ class World:
         self.participants = [key(), key(), key()]
         self.workers = [key(), key(), key()]
         self.grants = [self._grant(party) for party in range(3)]
+        self.rights = [self._rights(party) for party in range(2)]
         self.product = signed("data-product", self._changed("product", self._product()), *self.participants)
         self.agreements: list[Envelope] = []
         self.orders: list[Envelope] = []
-        self.trust = entrepot.Trust(
-            exchange=self.exchange.did,
-            participants=frozenset(each.did for each in (*self.participants, self.consumer)),
-            text="{}",
-        )
+        self.trust = entrepot.Trust.parse(json.dumps(self._trust()))
+
+    def _trust(self) -> Json:
+        log = key()
+        return {
+            "format": "entrepot.trust.v1",
+            "log": {"origin": "entrepot/main", "key": vkey("entrepot/main", 1, log.did)},
+            "validators": [],
+            "witnesses": [
+                {"vkey": vkey(worker.witness, 4, worker.witness), "participant": participant.did}
+                for worker, participant in zip(self.workers, self.participants, strict=True)
+            ],
+            "quorum": 2,
+            "exchange": self.exchange.did,
+            "participants": sorted(each.did for each in (*self.participants, self.consumer)),
+        }
 
     # --- Statements -----------------------------------------------------------------------------------------------------------------
 
@@ -117,14 +146,14 @@ class World:
         }
         return signed("worker-grant", self._changed(f"grant-{party}", grant), self._by(f"grant-{party}", self.participants[party]))
 
-    def _table(self, party: int, name: str, columns: Json, kinds: list[list[Any]]) -> Json:
+    def _table(self, party: int, name: str, columns: Json) -> Json:
         return {
             "table": name,
             "dataset_id": "dataset_" + str(party) * 26,
             "provider": self.participants[party].did,
-            "rights": str(party) * 64,
+            "rights": hash_of(self.rights[party]),
             "commitment": str(party + 5) * 64,
-            "columns": kinds,
+            "columns": COLUMNS[party],
             "policy": {
                 "columns": columns,
                 "minimum_group": 10,
@@ -133,8 +162,21 @@ class World:
             },
         }
 
+    def _rights(self, party: int) -> Envelope:
+        columns = [{"name": name, "column": kind, "profile": {"distinct": "9"}} for name, kind in COLUMNS[party]]
+        rights = {
+            "dataset_id": "dataset_" + str(party) * 26,
+            "name": ("loans", "credit")[party],
+            "holder": self.participants[party].did,
+            "right": "operate",
+            "record": "initial",
+            "worker": self.workers[party].did,
+            "description": {"rows": "9800", "columns": columns, "commitment": str(party + 5) * 64},
+            "issued_at": str(NOW),
+        }
+        return signed("rights-registration", rights, self.participants[party])
+
     def _product(self) -> Json:
-        text, decimal = {"kind": "text"}, {"kind": "decimal", "scale": 2}
         loans = {
             "customer": {"uses": ["join"]},
             "term": {"uses": ["filter"], "domain": ["term_36", "term_60"]},
@@ -145,13 +187,12 @@ class World:
             "customer": {"uses": ["join"]},
             "annual_inc": {"uses": ["aggregate"], "bounds": {"minimum": "0", "maximum": "1000000000"}},
         }
-        kinds_0 = [["customer", text], ["term", text], ["int_rate", decimal], ["addr_state", text]]
         return {
             "product_id": "product_" + "0" * 26,
             "title": "loans-with-credit",
             "tables": [
-                self._table(0, "lender.loans", loans, kinds_0),
-                self._table(1, "bureau.credit", credit, [["customer", text], ["annual_inc", decimal]]),
+                self._table(0, "lender.loans", loans),
+                self._table(1, "bureau.credit", credit),
             ],
             "compute_party": self.participants[2].did,
             "exchange": self.exchange.did,
@@ -212,6 +253,7 @@ class World:
         digests = [hashlib.sha256(share).hexdigest() for share in self.sealed(order)]
         hold = self._hold(job_id, order_hash, agreement_hash)
         entries: dict[str, Envelope] = {"product": self.product, "agreement": agreement, "order": order, "hold": hold}
+        entries |= {f"rights-{party}": rights for party, rights in enumerate(self.rights)}
         entries |= {f"grant-{party}": grant for party, grant in enumerate(self.grants)}
         if self.refund:
             reason = {"job_id": job_id, "order": order_hash, "hold": hash_of(hold), "amount": money(500), "reason": "worker_refused"}
