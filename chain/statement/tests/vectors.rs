@@ -118,6 +118,18 @@ fn keys_of_small_order_and_second_encodings_are_refused() {
 }
 
 #[test]
+fn nothing_verifies_under_a_key_of_small_order() {
+    // R of order 1 and S = 0 satisfy the equation for every message under a key of order 1; a peer may present such a key.
+    let mut one = [0; 32];
+    one[0] = 1;
+    let did = Did::of(&ed25519_dalek::VerifyingKey::from_bytes(&one).unwrap());
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    assert!(!did.verify(b"anything", &signature));
+    assert_eq!(did.as_str().parse::<Did>(), Err(DidError::SmallOrder));
+}
+
+#[test]
 fn signatures_match_rfc_8032() {
     // §7.1, TEST 1 and TEST 2.
     for (seed, public, message, signature) in [
