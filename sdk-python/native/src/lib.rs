@@ -2,7 +2,7 @@
 //! the workers use themselves.
 //!
 //! Everything crosses as JSON text, bytes or plain integers, so that the Python side holds no second definition of a statement: what it
-//! builds is parsed into the typed statement here before it is signed. Secrets stay inside [`key::Key`].
+//! builds is parsed into the typed statement here before it is signed. Secrets stay inside `key::Key`.
 
 mod envelope;
 mod errors;
