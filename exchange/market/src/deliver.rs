@@ -136,10 +136,7 @@ impl Refusal for ReceiptError {
 /// the job or took part in it; no viewer sees all.
 pub async fn receipt_bundle(market: &Market, viewer: Option<&Did>, job_id: &JobId) -> Result<ReceiptBundle, ReceiptError> {
     let mut reader = market.store.reader().await?;
-    let row = match viewer {
-        Some(viewer) => job::find_visible(&mut reader, job_id, viewer).await?,
-        None => job::find(&mut reader, job_id).await?,
-    };
+    let row = job::find_visible(&mut reader, job_id, viewer).await?;
     let signed = signed_about(&mut reader, &row.ok_or(ReceiptError::NotFound)?).await?;
     drop(reader);
     let mut entries = Vec::with_capacity(signed.len());

@@ -41,13 +41,7 @@ pub(crate) async fn set_aside(
     price: &Money,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let hold = Hold {
-        job_id: terms.job_id.clone(),
-        order: terms.order,
-        agreement: terms.agreement,
-        amount: price.clone(),
-        held_at: now,
-    };
+    let hold = Hold { job_id: terms.job_id.clone(), order: terms.order, agreement: terms.agreement, amount: price.clone(), held_at: now };
     let statement = sign(tx, market, &hold, now).await?;
     let entry = Entry::hold(&market.exchange_did(), consumer, price).map_err(|_| StoreError::Corrupt { what: "price" })?;
     let entry = book(tx, market, &entry, &terms.job_id, now).await?;
@@ -59,7 +53,10 @@ async fn held(tx: &mut Tx<'_>, job_id: &JobId) -> Result<EscrowRow, StoreError> 
 }
 
 /// Checks that the escrow may still be closed and says how it will stand.
-fn closing(escrow: &Escrow, close: fn(Escrow) -> Result<Escrow, entrepot_exchange_domain::escrow::EscrowClosed>) -> Result<EscrowState, StoreError> {
+fn closing(
+    escrow: &Escrow,
+    close: fn(Escrow) -> Result<Escrow, entrepot_exchange_domain::escrow::EscrowClosed>,
+) -> Result<EscrowState, StoreError> {
     close(escrow.clone()).map(|closed| closed.state).map_err(|_| StoreError::Corrupt { what: "escrow of a job that is not over" })
 }
 

@@ -91,11 +91,10 @@ pub async fn available(db: &mut Connection, owner: &Did, currency: &Currency) ->
 
 /// Every account of one owner, by kind and currency.
 pub async fn of_owner(db: &mut Connection, owner: &Did) -> Result<Vec<AccountRow>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT account_id, kind, owner, currency, balance_minor FROM accounts WHERE owner = $1 ORDER BY kind, currency",
-    )
-    .bind(owner.as_str())
-    .fetch_all(db)
-    .await?;
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT account_id, kind, owner, currency, balance_minor FROM accounts WHERE owner = $1 ORDER BY kind, currency")
+            .bind(owner.as_str())
+            .fetch_all(db)
+            .await?;
     rows.into_iter().map(AccountRow::try_from).collect()
 }

@@ -83,7 +83,7 @@ pub async fn insert(
 }
 
 const COLUMNS: &str = "agreement_id, statement_hash, product_id, consumer, expires_at_ms, created_at_ms";
-const VISIBLE: &str = "(consumer = $2 OR EXISTS (SELECT 1 FROM agreement_parties AS party \
+const VISIBLE: &str = "($2 = '' OR consumer = $2 OR EXISTS (SELECT 1 FROM agreement_parties AS party \
                        WHERE party.agreement_id = agreements.agreement_id AND party.participant = $2))";
 
 /// An agreement, whoever asks.
@@ -104,24 +104,28 @@ pub async fn find_by_statement(db: &mut Connection, statement: &Hash) -> Result<
     row.map(AgreementRow::try_from).transpose()
 }
 
-/// An agreement that `viewer` made or takes part in.
-pub async fn find_visible(db: &mut Connection, agreement_id: &AgreementId, viewer: &Did) -> Result<Option<AgreementRow>, StoreError> {
+/// An agreement that `viewer` made or takes part in; no viewer sees all.
+pub async fn find_visible(
+    db: &mut Connection,
+    agreement_id: &AgreementId,
+    viewer: Option<&Did>,
+) -> Result<Option<AgreementRow>, StoreError> {
     let row: Option<Row> =
         sqlx::query_as(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM agreements WHERE agreement_id = $1 AND {VISIBLE}")))
             .bind(agreement_id.as_str())
-            .bind(viewer.as_str())
+            .bind(viewer.map_or("", Did::as_str))
             .fetch_optional(db)
             .await?;
     row.map(AgreementRow::try_from).transpose()
 }
 
-/// The agreements that `viewer` made or takes part in, by id.
-pub async fn page(db: &mut Connection, viewer: &Did, request: &PageRequest) -> Result<Page<AgreementRow>, StoreError> {
+/// The agreements that `viewer` made or takes part in, by id; no viewer sees all.
+pub async fn page(db: &mut Connection, viewer: Option<&Did>, request: &PageRequest) -> Result<Page<AgreementRow>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM agreements WHERE agreement_id > $1 AND {VISIBLE} ORDER BY agreement_id LIMIT $3"
     )))
     .bind(request.after())
-    .bind(viewer.as_str())
+    .bind(viewer.map_or("", Did::as_str))
     .bind(request.probe())
     .fetch_all(db)
     .await?;

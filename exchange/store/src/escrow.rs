@@ -61,13 +61,7 @@ pub async fn hold(tx: &mut Tx<'_>, job: &JobId, amount: &Money, movement: Moveme
 }
 
 /// Notes where held money went. The caller has read that it was held, in this transaction; the trigger checks again.
-pub async fn close(
-    tx: &mut Tx<'_>,
-    job: &JobId,
-    state: EscrowState,
-    movement: Movement<'_>,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+pub async fn close(tx: &mut Tx<'_>, job: &JobId, state: EscrowState, movement: Movement<'_>, now: Timestamp) -> Result<(), StoreError> {
     let done = sqlx::query("UPDATE escrows SET state = $2, closing_entry = $3, closing_hash = $4, closed_at_ms = $5 WHERE job_id = $1")
         .bind(job.as_str())
         .bind(state.name())

@@ -138,14 +138,14 @@ pub async fn find_by_order(db: &mut Connection, order_id: &OrderId) -> Result<Op
     row.map(JobRow::try_from).transpose()
 }
 
-/// A job that `viewer` bought or takes part in.
-pub async fn find_visible(db: &mut Connection, job_id: &JobId, viewer: &Did) -> Result<Option<JobRow>, StoreError> {
+/// A job that `viewer` bought or takes part in; no viewer sees all.
+pub async fn find_visible(db: &mut Connection, job_id: &JobId, viewer: Option<&Did>) -> Result<Option<JobRow>, StoreError> {
     let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "SELECT {COLUMNS} FROM jobs WHERE job_id = $1 AND (consumer = $2 OR EXISTS (SELECT 1 FROM agreement_parties AS party \
+        "SELECT {COLUMNS} FROM jobs WHERE job_id = $1 AND ($2 = '' OR consumer = $2 OR EXISTS (SELECT 1 FROM agreement_parties AS party \
          WHERE party.agreement_id = jobs.agreement_id AND party.participant = $2))"
     )))
     .bind(job_id.as_str())
-    .bind(viewer.as_str())
+    .bind(viewer.map_or("", Did::as_str))
     .fetch_optional(db)
     .await?;
     row.map(JobRow::try_from).transpose()
@@ -249,4 +249,16 @@ pub async fn events(db: &mut Connection, job_id: &JobId, after: i64, limit: i64)
             Ok(JobEventRow { number, at: Timestamp(at_ms), note })
         })
         .collect()
+}
+
+/// What the last attempt failed of, or a worker refused for; none if nothing did.
+pub async fn last_failure(db: &mut Connection, job_id: &JobId) -> Result<Option<Note>, StoreError> {
+    let row: Option<(String,)> = sqlx::query_as(
+        "SELECT note FROM job_events WHERE job_id = $1 AND (note LIKE '{\"kind\":\"attempt_failed\"%' OR note LIKE '{\"kind\":\"refused\"%') \
+         ORDER BY number DESC LIMIT 1",
+    )
+    .bind(job_id.as_str())
+    .fetch_optional(db)
+    .await?;
+    row.map(|(note,)| serde_json::from_str(&note).map_err(|_| StoreError::Corrupt { what: "job's event" })).transpose()
 }

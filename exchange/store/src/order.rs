@@ -111,7 +111,7 @@ pub async fn used(db: &mut Connection, agreement_id: &AgreementId) -> Result<Agr
 
 const SELECT: &str = "SELECT orders.order_id, orders.statement_hash, orders.agreement_id, orders.consumer, orders.sequence, orders.job_id, \
                       jobs.state, orders.created_at_ms FROM orders JOIN jobs ON jobs.job_id = orders.job_id";
-const VISIBLE: &str = "(orders.consumer = $2 OR EXISTS (SELECT 1 FROM agreement_parties AS party \
+const VISIBLE: &str = "($2 = '' OR orders.consumer = $2 OR EXISTS (SELECT 1 FROM agreement_parties AS party \
                        WHERE party.agreement_id = orders.agreement_id AND party.participant = $2))";
 
 /// Whether an order with this id or statement hash was taken.
@@ -124,26 +124,25 @@ pub async fn exists(db: &mut Connection, order_id: &OrderId, statement: &Hash) -
     Ok(row.is_some())
 }
 
-/// An order that `viewer` gave, or whose agreement it takes part in.
-pub async fn find_visible(db: &mut Connection, order_id: &OrderId, viewer: &Did) -> Result<Option<OrderRow>, StoreError> {
+/// An order that `viewer` gave, or whose agreement it takes part in; no viewer sees all.
+pub async fn find_visible(db: &mut Connection, order_id: &OrderId, viewer: Option<&Did>) -> Result<Option<OrderRow>, StoreError> {
     let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!("{SELECT} WHERE orders.order_id = $1 AND {VISIBLE}")))
         .bind(order_id.as_str())
-        .bind(viewer.as_str())
+        .bind(viewer.map_or("", Did::as_str))
         .fetch_optional(db)
         .await?;
     row.map(OrderRow::try_from).transpose()
 }
 
-/// The orders that `viewer` gave or whose agreements it takes part in, by id.
-pub async fn page(db: &mut Connection, viewer: &Did, request: &PageRequest) -> Result<Page<OrderRow>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "{SELECT} WHERE orders.order_id > $1 AND {VISIBLE} ORDER BY orders.order_id LIMIT $3"
-    )))
-    .bind(request.after())
-    .bind(viewer.as_str())
-    .bind(request.probe())
-    .fetch_all(db)
-    .await?;
+/// The orders that `viewer` gave or whose agreements it takes part in, by id; no viewer sees all.
+pub async fn page(db: &mut Connection, viewer: Option<&Did>, request: &PageRequest) -> Result<Page<OrderRow>, StoreError> {
+    let rows: Vec<Row> =
+        sqlx::query_as(sqlx::AssertSqlSafe(format!("{SELECT} WHERE orders.order_id > $1 AND {VISIBLE} ORDER BY orders.order_id LIMIT $3")))
+            .bind(request.after())
+            .bind(viewer.map_or("", Did::as_str))
+            .bind(request.probe())
+            .fetch_all(db)
+            .await?;
     let rows = rows.into_iter().map(OrderRow::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(request.page(rows, |row| row.order_id.to_string()))
 }

@@ -2,7 +2,10 @@
 
 use super::step::{Payload, StepError, step};
 use crate::{Market, workforce::WorkerCommand};
-use entrepot_chain_statement::{Did, ids::{JobId, OrderId}};
+use entrepot_chain_statement::{
+    Did,
+    ids::{JobId, OrderId},
+};
 use entrepot_exchange_domain::{
     Refusal, RefusalKind,
     job::{JobError, JobEvent, JobState},
@@ -51,7 +54,7 @@ pub async fn cancel(tx: &mut Tx<'_>, market: &Market, caller: &Did, order_id: &O
         Err(StepError::Job(error)) => return Err(CancelError::Over(error)),
         Err(StepError::Store(error)) => return Err(error.into()),
     }
-    order::find_visible(tx, order_id, caller).await?.ok_or(CancelError::NotFound)
+    order::find_visible(tx, order_id, Some(caller)).await?.ok_or(CancelError::NotFound)
 }
 
 /// Stops the workers of a job that was cancelled. A worker that is away stops at the attempt's deadline.

@@ -4,11 +4,7 @@ use crate::{
     Market,
     workforce::{WorkOrder, WorkerCommand},
 };
-use entrepot_chain_statement::{
-    Envelope, Hash, Timestamp,
-    ids::JobId,
-    statements::Agreement,
-};
+use entrepot_chain_statement::{Envelope, Hash, Timestamp, ids::JobId, statements::Agreement};
 use entrepot_exchange_domain::job::{Effect, Outstanding, outstanding};
 use entrepot_exchange_store::{
     Connection, StoreError, escrow,
