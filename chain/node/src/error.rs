@@ -1,0 +1,92 @@
+//! What can go wrong with a node.
+
+use crate::orderer::OrdererError;
+use entrepot_chain_ledger::ApplyError;
+use std::{path::PathBuf, sync::Arc};
+
+/// Why a node did not open, or does not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NodeError {
+    /// RocksDB failed: the disk is full or broken, or another process has the folder open.
+    #[error("the chain's database failed while {doing}")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: rocksdb::Error,
+    },
+    /// The folder belongs to another log.
+    #[error("the folder holds the log {found}, not {expected}")]
+    Origin {
+        /// The log that was to be opened.
+        expected: String,
+        /// The log that is there.
+        found: String,
+    },
+    /// The folder belongs to other keys.
+    #[error("the folder holds a log of the {role} {found}, not {expected}; give the key that it was made with")]
+    Key {
+        /// Log or validator.
+        role: &'static str,
+        /// The vkey that was given.
+        expected: String,
+        /// The vkey that is there.
+        found: String,
+    },
+    /// A name that notes cannot have.
+    #[error("{0} is no name of a log")]
+    Name(String),
+    /// What is stored contradicts itself. Nothing was repaired: restore the latest backup, or keep the folder for whoever looks into it.
+    #[error("the chain's database is damaged: {what}")]
+    Damaged {
+        /// What is wrong.
+        what: String,
+    },
+    /// A stored or decided block does not follow the chain.
+    #[error("block {height} does not follow the chain")]
+    Block {
+        /// Its height.
+        height: u64,
+        /// Why.
+        #[source]
+        source: Arc<ApplyError>,
+    },
+    /// The orderer failed.
+    #[error("the orderer failed")]
+    Orderer(#[from] OrdererError),
+    /// The node stopped after an earlier failure, or was closed. What was submitted may have been logged: submit it again after a restart.
+    #[error("the node has stopped: {why}")]
+    Stopped {
+        /// The earlier failure, in words.
+        why: String,
+    },
+    /// More transactions in one submission than a block holds.
+    #[error("a submission holds at most {limit} transactions")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// A folder that must not exist yet does.
+    #[error("{0} exists already")]
+    Exists(PathBuf),
+    /// A file could not be copied.
+    #[error("copying {path}")]
+    Copy {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+}
+
+impl NodeError {
+    pub(crate) fn database(doing: &'static str) -> impl FnOnce(rocksdb::Error) -> Self {
+        move |source| Self::Database { doing, source }
+    }
+
+    pub(crate) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged { what: what.into() }
+    }
+}
