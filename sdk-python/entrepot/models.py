@@ -353,7 +353,8 @@ class OrderView(View):
     job_id: str
     agreement_id: str
     state: str
-    envelope: Envelope
+    sequence: Wide | None = None
+    envelope: Envelope | None = None
 
 
 class JobView(View):

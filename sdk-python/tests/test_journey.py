@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 import entrepot
-from tests.world import SQL, World, payload
+from entrepot.models import Envelope
+from tests.world import SQL, Json, World, payload
 
 ROWS = (
     ("AL", 20, 13.5, Decimal("1000000.01")),
@@ -60,6 +61,22 @@ def test_an_agreement_is_used_until_its_quota_is_spent_and_then_signed_anew() ->
         quote.order()
     assert [payload(order)["sequence"] for order in world.orders] == ["1", "2", "3", "1"]
     assert len(world.agreements) == 2
+
+
+def test_the_next_number_is_counted_where_the_exchange_does_not_tell_it() -> None:
+    class Terse(World):
+        """Says nothing of numbers."""
+
+        def _agreement_view(self, agreement: Envelope) -> Json:
+            view = super()._agreement_view(agreement)
+            del view["next_sequence"]
+            return view
+
+    world = Terse()
+    quote = world.client().products.get("loans-with-credit").quote(SQL)
+    for _ in range(2):
+        quote.order()
+    assert [payload(order)["sequence"] for order in world.orders] == ["1", "2"]
 
 
 def test_an_agreement_with_other_workers_is_not_used() -> None:

@@ -165,7 +165,10 @@ class AsyncAgreement:
         highest = 0
         async for order in self._client.transport.pages("/v1/orders", OrderView):
             if order.agreement_id == self.id:
-                highest = max(highest, evidence.peek(order.envelope, OrderStatement).sequence)
+                sequence = order.sequence
+                if sequence is None and order.envelope is not None:
+                    sequence = evidence.peek(order.envelope, OrderStatement).sequence
+                highest = max(highest, sequence or 0)
         return highest + 1
 
 
