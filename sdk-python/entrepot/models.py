@@ -299,6 +299,7 @@ class WorkerGrantView(View):
 
 
 class Complaint(View):
+    party: int | None = None
     code: str
     detail: str
 
@@ -333,7 +334,7 @@ class ProductView(View):
 class QuoteView(View):
     quote_id: str
     envelope: Envelope
-    grants: list[Envelope] | None = None
+    grants: list[Envelope]
 
 
 class AgreementView(View):
@@ -362,7 +363,8 @@ class JobView(View):
     order_id: str
     state: JobState
     attempt: int = 0
-    reason: JsonValue = None
+    reason: str | None = None
+    failure: Complaint | None = None
 
 
 class SealedShare(View):
@@ -377,8 +379,9 @@ class ResultView(View):
 
 
 class Balance(View):
+    account_id: str
     kind: str
-    owner: str | None = None
+    owner: str
     currency: str
     balance_minor: Wide
 
@@ -398,6 +401,7 @@ class JournalEntryView(View):
     currency: str
     job_id: str | None = None
     postings: list[JournalPosting]
+    at: Wide
 
 
 class AuditEventView(View):

@@ -147,11 +147,19 @@ def test_a_refund_under_another_key_is_no_refund() -> None:
         job.result()
 
 
-def test_grants_by_a_stranger_are_found_at_the_latest_with_the_result() -> None:
-    world = World(tamper={"quote-answer": lambda answer: answer.pop("grants")}, signer={"grant-1": key()})
-    job = world.client().products.get("loans-with-credit").quote(SQL).order()
+def test_workers_of_strangers_are_found_before_anything_is_signed() -> None:
+    world = World(signer={"grant-1": key()})
     with pytest.raises(entrepot.EvidenceError, match="has not signed"):
-        job.result()
+        world.client().products.get("loans-with-credit").quote(SQL)
+    with pytest.raises(entrepot.UnexpectedResponseError, match="grants"):
+        World(tamper={"quote-answer": lambda answer: answer.pop("grants")}).client().products.get("loans-with-credit").quote(SQL)
+
+
+def test_a_worker_whose_grant_ended_is_found_before_anything_is_signed() -> None:
+    world = World(tamper={"grant-2": put("expires_at", "1700000000001")})
+    with pytest.raises(entrepot.EvidenceError) as caught:
+        world.client().products.get("loans-with-credit").quote(SQL)
+    assert caught.value.code == "grant_period"
 
 
 @pytest.mark.parametrize(("swap_order", "code"), [(False, "receipt_order"), (True, "receipt_terms")])

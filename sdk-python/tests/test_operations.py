@@ -182,3 +182,38 @@ def test_a_table_of_another_dataset_or_a_stranger_is_refused(fast: None, change:
 def test_what_cannot_be_a_statement_is_not_signed() -> None:
     with pytest.raises(entrepot.ConfigurationError, match="cannot be signed"):
         Provider().client.worker_grants.create("did:key:nonsense", "did:key:nonsense", "data")
+
+
+def test_balances_and_entries_are_whole_minor_units() -> None:
+    answers = {
+        "/v1/account": {"balances": [{"account_id": "a", "kind": "available", "owner": "o", "currency": "EUR", "balance_minor": "99500"}]},
+        "/v1/journal": {
+            "items": [
+                {
+                    "entry_id": "e",
+                    "kind": "hold",
+                    "currency": "EUR",
+                    "job_id": "j",
+                    "postings": [{"account": "escrow", "amount_minor": "500"}, {"account": "available:o", "amount_minor": "-500"}],
+                    "at": "1700000000000",
+                }
+            ]
+        },
+        "/v1/token": {"access_token": "t", "expires_in": 900},
+        "/v1/credits": {"entry_id": "e"},
+    }
+    sent: list[httpx2.Request] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        return httpx2.Response(200, json=answers[request.url.path])
+
+    client = Provider().client
+    client.transport._http = httpx2.Client(base_url="http://exchange.test", transport=httpx2.MockTransport(handle))
+    assert client.account.balances()[0].balance_minor == 99_500
+    entry = next(iter(client.account.journal("j")))
+    assert [posting.amount_minor for posting in entry.postings] == [500, -500]
+    assert sent[-1].url.params["job"] == "j"
+    client.account.credit("did", entrepot.Money(amount_minor=2**60, currency="EUR"))
+    money = {"amount_minor": str(2**60), "currency": "EUR"}
+    assert json.loads(sent[-1].content) == {"participant": "did", "money": money}

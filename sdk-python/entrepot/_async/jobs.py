@@ -130,7 +130,8 @@ class AsyncJob:
         entries = evidence.bundle_entries(_object(await self.receipt.fetch()))
         if view.state == "refunded":
             refund = evidence.open_signed(evidence.entry(entries, "refund"), RefundStatement, [trust.exchange])
-            raise JobRefundedError(self.id, refund.reason, follower.complaint)
+            told = f"party {view.failure.party}: {view.failure.code}: {view.failure.detail}" if view.failure else None
+            raise JobRefundedError(self.id, refund.reason, follower.complaint or told)
         contract = evidence.open_contract(entries, key.did, trust)
         if contract.order.order_id != self.order_id:
             raise EvidenceError("receipt_order", f"the exchange answered with the receipt of order {contract.order.order_id}")

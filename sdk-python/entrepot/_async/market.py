@@ -267,8 +267,7 @@ class AsyncProduct:
         plan = evidence.make_plan(sql, product.json)
         view = (await client.transport.post("/v1/quotes", {"product_id": self.id, "sql": sql})).view(QuoteView)
         statement = evidence.check_quote(view.envelope, product, plan, sql, key.did, trust)
-        if view.grants is not None:
-            evidence.check_grants(statement.parties, view.grants, now_ms())
+        evidence.check_grants(statement.parties, view.grants, now_ms())
         return AsyncQuote(client, product, statement, plan)
 
     async def sign(self) -> AsyncProduct:
