@@ -46,6 +46,11 @@ impl Caller {
             .hint("roles come with the enrolment; a token shows those that its participant had when it was issued"))
     }
 
+    /// Whose things it may see: its own, or everybody's (none).
+    pub fn viewer(&self) -> Option<&Did> {
+        (!self.oversees()).then_some(&self.did)
+    }
+
     /// Whether it sees everything: operators and regulators do.
     pub fn oversees(&self) -> bool {
         self.has(Role::Operator) || self.has(Role::Regulator)

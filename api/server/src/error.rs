@@ -22,6 +22,7 @@ pub struct Problem {
     detail: String,
     hint: Option<String>,
     retry_after_seconds: Option<u32>,
+    oauth: Option<&'static str>,
     /// For the log alone.
     cause: Option<String>,
 }
@@ -44,6 +45,9 @@ pub struct ProblemBody {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// At the token endpoint: the error as RFC 6749 names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Names this request in the exchange's log.
     pub request_id: String,
 }
@@ -73,7 +77,7 @@ impl Problem {
     /// For what HTTP itself refuses: method, media type, size, time.
     pub(crate) fn with_status(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let retry_after_seconds = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE).then_some(1);
-        Self { status, code, detail: cut(detail.into()), hint: None, retry_after_seconds, cause: None }
+        Self { status, code, detail: cut(detail.into()), hint: None, retry_after_seconds, oauth: None, cause: None }
     }
 
     /// There is no such thing, or it is another's: the two look alike.
@@ -103,6 +107,14 @@ impl Problem {
         self
     }
 
+    /// At the token endpoint: the error as RFC 6749 names it.
+    #[must_use]
+    pub(crate) fn oauth(mut self, error: &'static str) -> Self {
+        // Not every failure is the client's.
+        self.oauth = Some(if self.status.is_server_error() { "server_error" } else { error });
+        self
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -127,6 +139,7 @@ impl Problem {
             code: self.code.to_owned(),
             detail: self.detail.clone(),
             hint: self.hint.clone(),
+            error: self.oauth.map(str::to_owned),
             request_id: request_id.to_owned(),
         };
         let mut response = (self.status, Json(body)).into_response();

@@ -72,6 +72,12 @@ impl Store {
         Ok(Reader(self.readers.acquire().await?))
     }
 
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let _one: i64 = sqlx::query_scalar("SELECT 1").fetch_one(&mut *self.reader().await?).await?;
+        Ok(())
+    }
+
     /// Commits what is pending and closes every connection.
     pub async fn close(&self) {
         self.readers.close().await;

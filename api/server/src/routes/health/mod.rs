@@ -1,9 +1,46 @@
-//! `/v1/health`
+//! `/livez`, `/readyz`, `/metrics`: for whoever runs the exchange.
 
-use crate::AppState;
-use utoipa_axum::router::OpenApiRouter;
+use crate::{AppState, Problem, error::ProblemBody};
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use entrepot_exchange_domain::RefusalKind;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The resource's endpoints.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(livez)).routes(routes!(readyz)).routes(routes!(metrics))
+}
+
+/// Whether the process answers at all.
+#[utoipa::path(get, path = "/livez", tag = "health", operation_id = "livez", responses((status = 200, description = "Alive.", body = String)))]
+async fn livez() -> &'static str {
+    "alive\n"
+}
+
+/// Whether the exchange can work: its database answers.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    operation_id = "readyz",
+    responses(
+        (status = 200, description = "Ready.", body = String),
+        (status = "default", description = "Not ready.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn readyz(State(app): State<AppState>) -> Result<&'static str, Problem> {
+    app.market.store.ping().await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "not ready");
+        Problem::new(RefusalKind::Unavailable, "not_ready", "the exchange's database does not answer")
+    })?;
+    Ok("ready\n")
+}
+
+/// Figures in Prometheus text.
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", responses((status = 200, description = "Figures.", body = String)))]
+async fn metrics(State(app): State<AppState>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
 }

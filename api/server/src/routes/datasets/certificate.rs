@@ -1,0 +1,53 @@
+//! The certificate of a right.
+
+use crate::{AppState, Caller, Problem, error::ProblemBody, extract::IdPath, schema::EnvelopeSchema};
+use axum::{Json, extract::State};
+use entrepot_chain_statement::{Envelope, ids::DatasetId};
+use entrepot_exchange_market::dataset;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A certificate: check it offline with `entrepot verify`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Certificate {
+    /// `entrepot.certificate.v1`
+    format: &'static str,
+    /// One: the registration.
+    entries: Vec<CertificateEntry>,
+}
+
+/// A statement and its proof.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CertificateEntry {
+    /// `rights`
+    name: &'static str,
+    /// The signed registration.
+    #[schema(value_type = EnvelopeSchema)]
+    envelope: Envelope,
+    /// C2SP tlog-proof; null while the log has it pending.
+    #[schema(required)]
+    proof: Option<String>,
+}
+
+/// Read the certificate of a dataset's registered right.
+#[utoipa::path(
+    get,
+    path = "/v1/datasets/{dataset_id}/certificate",
+    tag = "datasets",
+    operation_id = "get_certificate",
+    params(("dataset_id" = String, Path, description = "The dataset.")),
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The certificate.", body = Certificate),
+        (status = "default", description = "Refused.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn handler(
+    State(app): State<AppState>,
+    caller: Caller,
+    IdPath(dataset_id): IdPath<DatasetId>,
+) -> Result<Json<Certificate>, Problem> {
+    let found = dataset::certificate(&app.market, caller.viewer(), &dataset_id).await?;
+    let entry = CertificateEntry { name: "rights", envelope: found.rights, proof: found.proof };
+    Ok(Json(Certificate { format: "entrepot.certificate.v1", entries: vec![entry] }))
+}
