@@ -1,0 +1,6 @@
+//! Use cases of the market on a real database, with workers that follow a script.
+
+mod dispatch;
+mod money;
+mod terms;
+mod world;
