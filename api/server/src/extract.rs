@@ -10,6 +10,8 @@ use entrepot_exchange_domain::RefusalKind;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::str::FromStr;
 
+const SHAPE_HINT: &str = "the shape of every request is in /openapi.json; unknown fields are refused";
+
 /// An id in the path. One that cannot be an id names nothing: 404, as for one that is not there.
 #[derive(Clone, Debug)]
 pub struct IdPath<T>(pub T);
@@ -69,12 +71,16 @@ pub(crate) fn parse_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) 
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // An array would do for a struct, field by field: an accident of the parser that no document describes.
+    if body.trim_ascii_start().first() == Some(&b'[') && depth_of(body) <= JSON_DEPTH_MAX {
+        return Err(Problem::new(RefusalKind::Invalid, "invalid_input", "the body must be a JSON object").hint(SHAPE_HINT));
+    }
     if depth_of(body) > JSON_DEPTH_MAX {
         return Err(Problem::new(RefusalKind::Invalid, "json_too_deep", format!("JSON nests at most {JSON_DEPTH_MAX} levels")));
     }
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Problem::new(RefusalKind::Invalid, "invalid_input", error.to_string())
-            .hint("the shape of every request is in /openapi.json; unknown fields are refused"),
+            .hint(SHAPE_HINT),
         _ => Problem::new(RefusalKind::Invalid, "malformed_json", error.to_string()),
     })
 }

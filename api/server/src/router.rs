@@ -32,9 +32,13 @@ fn resources() -> OpenApiRouter<AppState> {
 pub fn router(app: AppState) -> Router {
     let (router, document) = resources().split_for_parts();
     let document = crate::openapi::render(&document);
+    let openapi = axum::routing::get(move || std::future::ready(crate::openapi::serve(document.clone())));
+    wrapped(router.route("/openapi.json", openapi).with_state(app))
+}
+
+/// What holds for every request: the outermost layer last.
+fn wrapped(router: Router) -> Router {
     router
-        .route("/openapi.json", axum::routing::get(move || std::future::ready(crate::openapi::serve(document.clone()))))
-        .with_state(app)
         .layer(CatchPanicLayer::custom(respond::after_panic))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(respond::wrap))
@@ -43,4 +47,22 @@ pub fn router(app: AppState) -> Router {
 /// The OpenAPI document, as it is committed.
 pub fn openapi_json() -> String {
     crate::openapi::render(&resources().into_openapi())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_panic_is_told_without_its_text() {
+        let panics = axum::routing::get(|| async { if true { panic!("the secret") } });
+        let request = Request::get("/").body(Body::empty()).expect("a request");
+        let response = wrapped(Router::new().route("/", panics)).oneshot(request).await.expect("an answer");
+        assert_eq!(response.status(), 500);
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        let text = String::from_utf8_lossy(&body);
+        assert!(text.contains("urn:entrepot:problem:internal") && !text.contains("secret"), "{text}");
+    }
 }

@@ -157,7 +157,7 @@ fn a_policy_names_the_rule_that_it_breaks() {
     let widest = (1i64 << 62) / 10_000;
     assert_eq!(policy_rule(|p| column(p, "rate").bounds = Some(Bounds { minimum: -widest, maximum: 0 })), None);
     assert_eq!(policy_rule(|p| column(p, "rate").bounds = Some(Bounds { minimum: -widest - 1, maximum: 0 })), Some("bounds"));
-    assert_eq!(policy_rule(|p| drop(column(p, "state").uses.insert(ColumnUse::Aggregate))), Some("bounds"));
+    assert_eq!(policy_rule(|p| column(p, "state").uses = BTreeSet::from([ColumnUse::Aggregate])), Some("bounds"));
 }
 
 #[test]

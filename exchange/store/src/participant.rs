@@ -63,7 +63,7 @@ impl TryFrom<Row> for ParticipantRow {
 /// Adds a participant.
 pub async fn insert(tx: &mut Tx<'_>, row: &ParticipantRow) -> Result<(), StoreError> {
     let corrupt = |what| move |_| StoreError::Corrupt { what };
-    let sealing_key = serde_json::to_value(&row.sealing_key).map_err(corrupt("sealing key"))?;
+    let sealing_key = serde_json::to_value(row.sealing_key).map_err(corrupt("sealing key"))?;
     sqlx::query(
         "INSERT INTO participants (did, name, roles, sealing_key, state, enrolment, enrolment_hash, enrolled_at_ms, approved_at_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",

@@ -1,0 +1,86 @@
+//! The listener: plain and TLS connections, a graceful stop.
+
+use crate::harness::TestExchange;
+use entrepot_api_server::{serve, tls};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+const REQUEST: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+async fn talk(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) -> String {
+    stream.write_all(REQUEST).await.expect("written");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("read");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn plain_connections_are_served_until_the_stop() {
+    let exchange = TestExchange::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve::serve(listener, exchange.router.clone(), None, stop.clone()));
+    assert!(talk(TcpStream::connect(address).await.expect("connects")).await.starts_with("HTTP/1.1 200"));
+    // An idle connection does not hold the stop up.
+    let idle = TcpStream::connect(address).await.expect("connects");
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(5), server).await.expect("it stops").expect("no panic");
+    drop(idle);
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn tls_connections_are_served_with_the_given_certificate() {
+    let exchange = TestExchange::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (certificate_file, key_file) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(&certificate_file, issued.cert.pem()).expect("written");
+    std::fs::write(&key_file, issued.signing_key.serialize_pem()).expect("written");
+    let config = tls::server_config(&certificate_file, &key_file).expect("a configuration");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve::serve(listener, exchange.router.clone(), Some(config), stop.clone()));
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(issued.cert.der().clone()).expect("a root");
+    let client = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.expect("connects");
+    let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+    let stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await.expect("a handshake");
+    assert!(talk(stream).await.starts_with("HTTP/1.1 200"));
+    // Whoever speaks no TLS gets no answer and disturbs nobody.
+    let mut plain = TcpStream::connect(address).await.expect("connects");
+    plain.write_all(REQUEST).await.expect("written");
+    let mut answer = Vec::new();
+    let _reset = plain.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP"));
+    stop.cancel();
+    server.await.expect("no panic");
+}
+
+#[test]
+fn files_that_are_no_certificate_or_key_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (empty, key_file) = (folder.path().join("empty.pem"), folder.path().join("key.pem"));
+    std::fs::write(&empty, "").expect("written");
+    std::fs::write(&key_file, "nonsense").expect("written");
+    assert!(matches!(tls::server_config(&empty, &key_file), Err(tls::TlsError::NoCertificate)));
+    assert!(matches!(tls::server_config(&folder.path().join("absent"), &key_file), Err(tls::TlsError::Certificate(_))));
+    let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let certificate_file = folder.path().join("cert.pem");
+    std::fs::write(&certificate_file, issued.cert.pem()).expect("written");
+    assert!(matches!(tls::server_config(&certificate_file, &key_file), Err(tls::TlsError::Key(_))));
+}
