@@ -138,6 +138,11 @@ fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
 }
 
 impl Once {
+    /// A name for what this request makes outside of the database: the same whenever it is repeated.
+    pub fn name(&self, owner: &Did) -> String {
+        Hash::of(&[owner.as_str().as_bytes(), b"\0", self.key.as_bytes()]).to_string()[..32].to_owned()
+    }
+
     /// Runs `effect` in a transaction named `name` and keeps its answer there, unless `owner` used this key before: then the kept
     /// answer is given again, or another request under the same key refused.
     ///

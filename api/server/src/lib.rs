@@ -5,6 +5,7 @@
 
 pub mod ambient;
 pub mod auth;
+pub mod backup;
 pub mod error;
 pub mod extract;
 pub mod idempotency;

@@ -2,6 +2,8 @@
 //! returns what happened or a refusal that can be told; routes, gRPC and CLI only translate.
 
 pub mod agree;
+pub mod anchoring;
+pub mod audit;
 pub mod bell;
 pub mod credit;
 pub mod dataset;
@@ -16,6 +18,7 @@ pub mod product;
 pub mod quote;
 mod settle;
 pub mod token;
+pub mod witnesses;
 pub mod worker_grant;
 pub mod workforce;
 

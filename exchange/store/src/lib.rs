@@ -3,17 +3,30 @@
 //! Reads take a `&mut Connection`, writes a `&mut Tx`, so that nothing is written outside a named transaction; a `Tx` can be passed
 //! wherever a connection is wanted. `$1` placeholders, TEXT ids, INTEGER milliseconds, no functions that only SQLite has.
 
+pub mod account;
+pub mod agreement;
+pub mod audit;
+mod backup;
+pub mod books;
 pub mod dataset;
 pub mod error;
+pub mod escrow;
 pub mod idempotency;
+pub mod job;
+pub mod journal;
+pub mod order;
 pub mod outbox;
 pub mod page;
 pub mod participant;
 pub mod pool;
 pub mod product;
+pub mod quote;
+pub mod receipt;
+pub mod share;
 pub mod statements;
 pub mod token;
 pub mod tx;
+pub mod witness;
 pub mod worker_grant;
 
 pub use error::StoreError;

@@ -1,9 +1,28 @@
-//! `/v1/log`
+//! `/v1/log`: the log itself, for anyone. What is proved here is checked with keys known beforehand, never with ours.
 
-use crate::AppState;
-use utoipa_axum::router::OpenApiRouter;
+mod checkpoint;
+mod consistency;
+mod proof;
+
+use crate::{AppState, Problem};
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+use entrepot_exchange_domain::RefusalKind;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The resource's endpoints.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(checkpoint::handler)).routes(routes!(proof::handler)).routes(routes!(consistency::handler))
+}
+
+/// C2SP formats are text.
+fn text(body: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
+}
+
+fn no_checkpoint(size: Option<u64>) -> Problem {
+    let detail = size.map_or_else(|| "the log is empty".to_owned(), |size| format!("the log has no checkpoint of {size} entries"));
+    Problem::new(RefusalKind::NotFound, "no_checkpoint", detail)
 }

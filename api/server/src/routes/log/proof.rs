@@ -1,0 +1,54 @@
+//! Proofs that an entry is in the log.
+
+use crate::{AppState, Problem, error::ProblemBody, extract::QueryOf};
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use entrepot_chain_statement::Hash;
+use entrepot_exchange_domain::RefusalKind;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Under which checkpoint.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ProofQuery {
+    /// Size of the checkpoint; if absent, the one with the most witnesses among the newest.
+    size: Option<u64>,
+}
+
+/// Prove that an entry is in the log: a C2SP tlog-proof, to be checked offline.
+#[utoipa::path(
+    get,
+    path = "/v1/log/proof/{entry}",
+    tag = "log",
+    operation_id = "get_log_proof",
+    params(("entry" = String, Path, description = "Index of the entry, from 0, or its leaf: 64 hexadecimal digits."), ProofQuery),
+    responses(
+        (status = 200, description = "A C2SP tlog-proof.", body = String, content_type = "text/plain"),
+        (status = "default", description = "Refused.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn handler(
+    State(app): State<AppState>,
+    Path(entry): Path<String>,
+    QueryOf(query): QueryOf<ProofQuery>,
+) -> Result<Response, Problem> {
+    let notary = &app.market.notary;
+    let proof = match (entry.parse::<u64>(), entry.parse::<Hash>()) {
+        (Ok(index), _) => notary.proof_at(index, query.size).await?,
+        (_, Ok(leaf)) if query.size.is_none() => notary.proof(&leaf).await?,
+        (_, Ok(_)) => {
+            return Err(Problem::new(RefusalKind::Invalid, "invalid_query", "`size` goes with the index of an entry")
+                .hint("the proof without `size` names the index"));
+        }
+        _ => return Err(Problem::not_found("entry")),
+    };
+    let missing = || {
+        Problem::new(RefusalKind::NotFound, "no_proof", "the log has no such entry, or no checkpoint of this size that covers it")
+            .hint("an entry that was just submitted is pending for a moment")
+    };
+    Ok(super::text(proof.ok_or_else(missing)?))
+}
