@@ -38,6 +38,8 @@ async fn no_share_leaves_without_the_exchanges_own_signature() {
     }
 }
 
+type Change<'a> = &'a dyn Fn(&mut Release);
+
 #[tokio::test]
 async fn no_share_leaves_for_the_release_of_something_else() {
     let rig = Rig::start().await;
@@ -45,7 +47,7 @@ async fn no_share_leaves_for_the_release_of_something_else() {
     let other_trade = rig.next_trade();
     let other_receipts = rig.run(&other_trade).await;
     let genuine = rig.trade.release(&receipts);
-    let changes: [(&str, &dyn Fn(&mut Release)); 6] = [
+    let changes: [(&str, Change<'_>); 6] = [
         ("release_for_other_order", &|release| release.order = other_trade.order.statement_hash()),
         ("release_for_other_order", &|release| release.hold = other_trade.hold.statement_hash()),
         ("release_for_other_receipt", &|release| release.receipts.rotate_left(1)),
@@ -100,14 +102,14 @@ async fn a_split_that_cheats_a_participant_gets_none_of_its_shares() {
 async fn shares_that_the_exchange_does_not_ask_for_are_kept() {
     let mut rig = Rig::start().await;
     let receipts = rig.run(&rig.trade).await;
-    for party in 0..3 {
+    for (party, receipt) in receipts.iter().enumerate() {
         rig.restart(party).await;
         // Unasked: an exchange that lost the receipt, or says so, gets it again.
         let reminder = rig.exchange.next(&rig.dids[party], |message| match message {
             from_worker::Message::WorkFinished(finished) => Some(finished.receipt.clone()),
             _ => None,
         });
-        assert_eq!(Envelope::from_json(&reminder.await).expect("an envelope"), receipts[party]);
+        assert_eq!(Envelope::from_json(&reminder.await).expect("an envelope"), *receipt);
     }
     let release = rig.release(&rig.trade, &receipts);
     let mut handed = Vec::new();
