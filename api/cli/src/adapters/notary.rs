@@ -1,0 +1,85 @@
+//! The market's log is this process's node.
+
+use async_trait::async_trait;
+use entrepot_chain_ledger::{Leaf, LeafKind, Outcome};
+use entrepot_chain_log::{NoteSignature, SignedCheckpoint};
+use entrepot_chain_node::{CosignatureAnswer, Node, NodeError, Submitter};
+use entrepot_chain_statement::{Did, Hash, SigningKey};
+use entrepot_exchange_market::{
+    Notary, NotaryError,
+    notary::{LogCheckpoint, NotaryLeaf, NotaryOutcome},
+};
+
+/// Submits under the exchange's key and reads proofs from the node.
+pub struct NodeNotary {
+    node: Node,
+    submitter: Submitter,
+}
+
+impl NodeNotary {
+    /// On this node.
+    pub fn new(node: Node, exchange: SigningKey) -> Self {
+        Self { submitter: Submitter::new(node.clone(), exchange), node }
+    }
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> NotaryError {
+    NotaryError(Box::new(error))
+}
+
+fn leaf(leaf: &NotaryLeaf) -> Result<Leaf, NotaryError> {
+    let kind: LeafKind = leaf.kind.as_str().parse().map_err(failed)?;
+    Ok(Leaf {
+        leaf: leaf.leaf,
+        kind,
+        binds: leaf.signatures.iter().map(|(did, _)| did.clone()).collect(),
+        signatures: leaf.signatures.iter().cloned().collect(),
+    })
+}
+
+fn checkpoint(found: Result<Option<SignedCheckpoint>, NodeError>) -> Result<Option<LogCheckpoint>, NotaryError> {
+    Ok(found.map_err(failed)?.map(|signed| LogCheckpoint { size: signed.checkpoint().size, note: signed.note().to_string() }))
+}
+
+#[async_trait]
+impl Notary for NodeNotary {
+    async fn submit(&self, leaves: &[NotaryLeaf]) -> Result<Vec<NotaryOutcome>, NotaryError> {
+        let leaves: Vec<Leaf> = leaves.iter().map(leaf).collect::<Result<_, _>>()?;
+        let outcomes = self.submitter.submit(&leaves).await.map_err(failed)?;
+        let told = outcomes.into_iter().map(|outcome| match outcome {
+            Outcome::Accepted { index } => NotaryOutcome::Logged { index },
+            Outcome::Rejected(rejection) => NotaryOutcome::Rejected { reason: rejection.to_string() },
+        });
+        Ok(told.collect())
+    }
+
+    async fn proof(&self, leaf: &Hash) -> Result<Option<String>, NotaryError> {
+        match self.node.index_of(leaf).map_err(failed)? {
+            Some(index) => self.proof_at(index, None).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn proof_at(&self, index: u64, size: Option<u64>) -> Result<Option<String>, NotaryError> {
+        Ok(self.node.proof(index, size).map_err(failed)?.map(|proof| proof.to_string()))
+    }
+
+    async fn checkpoint(&self) -> Result<Option<LogCheckpoint>, NotaryError> {
+        checkpoint(self.node.checkpoint())
+    }
+
+    async fn checkpoint_at(&self, size: u64) -> Result<Option<LogCheckpoint>, NotaryError> {
+        checkpoint(self.node.checkpoint_at(size))
+    }
+
+    async fn consistency(&self, from: u64, to: u64) -> Result<Option<Vec<Hash>>, NotaryError> {
+        self.node.consistency(from, to).map_err(failed)
+    }
+
+    async fn add_cosignature(&self, size: u64, line: &str) -> Result<bool, NotaryError> {
+        let Some(witness) = line.parse::<NoteSignature>().ok().and_then(|signature| signature.name().parse::<Did>().ok()) else {
+            return Ok(false);
+        };
+        Ok(self.node.add_cosignature(size, &witness, line).await.map_err(failed)? == CosignatureAnswer::Kept)
+    }
+}
