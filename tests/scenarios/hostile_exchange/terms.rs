@@ -60,7 +60,7 @@ async fn nothing_runs_unless_the_price_is_held() {
     let trifle = exchange.sign(&Hold { amount: offer::money(offer::PRICE_MINOR - 1), ..genuine.clone() });
     rig.all_refuse(&with(trifle), "hold_amount_differs", "a cent less").await;
     let mut money = genuine.amount.clone();
-    money.currency = "XXX".parse().expect("three letters");
+    money.currency = "EUR".parse().expect("three letters");
     let worthless = exchange.sign(&Hold { amount: money, ..genuine });
     rig.all_refuse(&with(worthless), "hold_amount_differs", "another currency").await;
 
