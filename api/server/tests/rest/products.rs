@@ -9,6 +9,9 @@ use entrepot_chain_statement::{
 use entrepot_exchange_store::statements;
 use serde_json::{Value, json};
 
+/// A way in which a product differs from a good one.
+type Change<'a> = &'a dyn Fn(&mut DataProduct);
+
 fn envelope(envelope: &Envelope) -> Value {
     json!({ "envelope": envelope })
 }
@@ -110,7 +113,7 @@ async fn a_product_holds_what_was_registered_and_names_who_is_enrolled() {
         change(&mut product);
         exchange.post(&cast.lender, "/v1/products", &envelope(&cast.lender.sign(&product))).await
     };
-    let refused: [(&str, &dyn Fn(&mut DataProduct)); 9] = [
+    let refused: [(&str, Change<'_>); 9] = [
         ("product_exchange", &|p| p.exchange = cast.lender.did()),
         ("product_not_registered", &|p| p.tables[1].commitment = Hash([0; 32])),
         ("product_not_registered", &|p| p.tables[1].rights = Hash([0; 32])),
