@@ -23,9 +23,10 @@ use entrepot_chain_statement::{
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Messages of the exchange that are worked on at the same time.
 const HANDLERS_MAX: usize = 32;
@@ -33,6 +34,8 @@ const HANDLERS_MAX: usize = 32;
 const DESCRIBING_MAX: usize = 8;
 /// Datasets that are remembered; each description keeps a secret seed.
 const DATASETS_MAX: usize = 1000;
+/// A worker that stops waits for its tasks so long.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers that wait for a connection.
 pub(crate) const OUTBOX_MAX: usize = 256;
 /// Receipts that are told again after a reconnect.
@@ -55,6 +58,7 @@ pub(crate) struct Desk {
     describing: Semaphore,
     describer: tokio::sync::Mutex<()>,
     outbox: mpsc::Sender<Say>,
+    tasks: TaskTracker,
     /// Told when the state can no longer be trusted to be durable.
     broken: CancellationToken,
 }
@@ -82,6 +86,7 @@ impl Desk {
             describing: Semaphore::new(DESCRIBING_MAX),
             describer: tokio::sync::Mutex::default(),
             outbox,
+            tasks: TaskTracker::new(),
             broken: CancellationToken::new(),
         })
     }
@@ -113,7 +118,7 @@ impl Desk {
     /// Takes a message; the answer goes to the outbox.
     pub fn take(self: &Arc<Self>, slot: Option<OwnedSemaphorePermit>, message: Hear) {
         let desk = Arc::clone(self);
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             desk.handle(message).await;
             drop(slot);
         });
@@ -274,7 +279,7 @@ impl Desk {
         tracing::info!(%job_id, attempt, party = admitted.party, "a work order was accepted");
         self.say(accepted_message(&job_id, attempt)).await;
         let desk = Arc::clone(self);
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             desk.run(admitted, stop).await;
             let mut running = lock(&desk.running);
             if running.get(&job_id).is_some_and(|running| running.attempt == attempt) {
@@ -367,6 +372,14 @@ impl Desk {
     /// Stops everything that runs.
     pub fn stop_all(&self) {
         lock(&self.running).values().for_each(|running| running.stop.cancel());
+    }
+
+    /// Waits until nothing uses the state any more, so that the folder is free for the next worker.
+    pub async fn finish(&self) {
+        self.tasks.close();
+        if tokio::time::timeout(FINISH_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("the worker ends although a task has not");
+        }
     }
 
     /// Whether nothing runs.

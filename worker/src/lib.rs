@@ -81,7 +81,9 @@ pub async fn run_with(config: WorkerConfig, frames_child: ChildProgram, shutdown
         }
     });
     line.run(&shutdown).await;
-    sweeping.abort();
     desk.stop_all();
+    sweeping.abort();
+    let _ = sweeping.await;
+    desk.finish().await;
     if desk.broken().is_cancelled() { Err(WorkerError::Broken) } else { Ok(()) }
 }
