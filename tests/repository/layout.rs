@@ -14,7 +14,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("entrepot-chain-node", &["entrepot-chain-ledger", "entrepot-failpoint"]),
     ("entrepot-exchange-domain", &["entrepot-chain-statement"]),
     ("entrepot-exchange-store", &["entrepot-exchange-domain"]),
-    ("entrepot-exchange-market", &["entrepot-exchange-domain", "entrepot-exchange-store", "entrepot-mpc-plan", "entrepot-failpoint"]),
+    // Its tests, and the server's, keep a ledger in memory where the binary has a node.
+    (
+        "entrepot-exchange-market",
+        &["entrepot-exchange-domain", "entrepot-exchange-store", "entrepot-mpc-plan", "entrepot-chain-ledger", "entrepot-failpoint"],
+    ),
     ("entrepot-mpc-plan", &["entrepot-exchange-domain"]),
     ("entrepot-mpc-protocol", &[]),
     ("entrepot-mpc-query", &["entrepot-mpc-plan", "entrepot-mpc-protocol"]),
@@ -24,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("entrepot-api-cli", &["entrepot-api-server", "entrepot-chain-node", "entrepot-worker"]),
     ("entrepot-sdk-native", &["entrepot-chain-statement", "entrepot-chain-log", "entrepot-mpc-plan"]),
     // They speak the formats, but run the binary as a stranger would.
-    ("entrepot-tests", &["entrepot-chain-log", "entrepot-api-wire", "entrepot-failpoint"]),
+    ("entrepot-tests", &["entrepot-chain-log", "entrepot-api-wire", "entrepot-mpc-plan", "entrepot-failpoint"]),
     ("entrepot-benches", &["entrepot-exchange-market", "entrepot-chain-node", "entrepot-mpc-protocol"]),
 ];
 

@@ -67,7 +67,12 @@ async fn an_order_is_computed_paid_and_delivered() {
     let result = deliver::result(&mut reader, &world.consumer.did(), id).await.expect("a result");
     assert_eq!(result.shares.iter().map(|share| share.ciphertext.clone()).collect::<Vec<_>>(), [0, 1, 2].map(World::ciphertext));
     assert!(deliver::result(&mut reader, &world.bound[0].did(), id).await.is_err());
-    let paid: Vec<i64> = [world.balance(&world.bound[0].did()).await, world.balance(&world.bound[1].did()).await, world.balance(&world.bound[2].did()).await].into();
+    let paid: Vec<i64> = [
+        world.balance(&world.bound[0].did()).await,
+        world.balance(&world.bound[1].did()).await,
+        world.balance(&world.bound[2].did()).await,
+    ]
+    .into();
     assert_eq!(paid, [1_126, 1_125, 250], "45 % each and 10 % of 2501; the unit left over goes to the first of the largest fractions");
     let report = world.books().await;
     assert_eq!(report.currencies[0].released_minor, PRICE);
@@ -84,8 +89,19 @@ async fn the_bundle_holds_everything_that_was_signed_and_only_its_people_see_it(
         let mut names: Vec<_> = bundle.entries.iter().map(|entry| entry.name.as_str()).collect();
         names.sort_unstable();
         let expected = [
-            "agreement", "grant-0", "grant-1", "grant-2", "hold", "order", "product", "receipt-0", "receipt-1", "receipt-2", "release",
-            "rights-0", "rights-1",
+            "agreement",
+            "grant-0",
+            "grant-1",
+            "grant-2",
+            "hold",
+            "order",
+            "product",
+            "receipt-0",
+            "receipt-1",
+            "receipt-2",
+            "release",
+            "rights-0",
+            "rights-1",
         ];
         assert_eq!(names, expected);
         assert!(bundle.entries.iter().all(|entry| entry.proof.is_none()), "the log is idle");
@@ -329,7 +345,8 @@ async fn a_restart_at_any_point_goes_on_where_it_was() {
     }
     let last: Vec<_> = world.workers.work_orders();
     for party in 0..3 {
-        let whole = last.iter().any(|(to, order)| *to == world.worker(party) && order.peer_addresses.iter().all(|address| !address.is_empty()));
+        let whole =
+            last.iter().any(|(to, order)| *to == world.worker(party) && order.peer_addresses.iter().all(|address| !address.is_empty()));
         assert!(whole, "party {party} has every address");
     }
     let job = world.job(id).await;

@@ -1,6 +1,10 @@
 //! Use cases of the market on a real database, with workers that follow a script.
 
+mod anchoring;
+mod audit;
 mod dispatch;
+mod log;
 mod money;
 mod terms;
+mod witnesses;
 mod world;

@@ -1,13 +1,13 @@
 //! An exchange on a real database with workers that do what a test says.
 
-use async_trait::async_trait;
+use crate::log::MemoryLog;
 use entrepot_chain_statement::{
     BasisPoints, Did, Envelope, Hash, Money, SealingSecret, SigningKey, Statement, Timestamp,
     ids::{AgreementId, DatasetId, GrantId, JobId, OrderId, ProductId},
     statements::{
-        Agreement, ColumnDescription, ColumnKind, ColumnProfile, ColumnRule, ColumnUse, DataProduct, DatasetDescription, DatasetPolicy, Order,
-        ParticipantEnrolment, PartyPin, ProductTable, Quote, Right, RightsRecord, RightsRegistration, Role, SealedShareDigest, Security,
-        SplitShare, UsageReceipt, WorkerGrant, WorkerRole,
+        Agreement, ColumnDescription, ColumnKind, ColumnProfile, ColumnRule, ColumnUse, DataProduct, DatasetDescription, DatasetPolicy,
+        Order, ParticipantEnrolment, PartyPin, ProductTable, Quote, Right, RightsRecord, RightsRegistration, Role, SealedShareDigest,
+        Security, SplitShare, UsageReceipt, WorkerGrant, WorkerRole,
     },
 };
 use entrepot_exchange_domain::{
@@ -16,9 +16,8 @@ use entrepot_exchange_domain::{
     receipt::shares_of,
 };
 use entrepot_exchange_market::{
-    Bell, Entropy, Market, Notary, NotaryError, Workforce, agree, credit, dataset,
+    Bell, Entropy, Market, Workforce, agree, credit, dataset,
     jobs::JobDriver,
-    notary::{LogCheckpoint, NotaryLeaf, NotaryOutcome},
     order::{self, OrderError, PlacedOrder},
     participant, product, quote, worker_grant,
     workforce::{ConnectedWorker, SendError, WorkOrder, WorkerCommand, WorkerEvent},
@@ -58,34 +57,6 @@ struct SystemEntropy;
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         OsRng.fill_bytes(bytes);
-    }
-}
-
-/// A log that has decided nothing yet.
-struct IdleLog;
-
-#[async_trait]
-impl Notary for IdleLog {
-    async fn submit(&self, _leaves: &[NotaryLeaf]) -> Result<Vec<NotaryOutcome>, NotaryError> {
-        Err(NotaryError("the log is idle".into()))
-    }
-    async fn proof(&self, _leaf: &Hash) -> Result<Option<String>, NotaryError> {
-        Ok(None)
-    }
-    async fn proof_at(&self, _index: u64, _size: Option<u64>) -> Result<Option<String>, NotaryError> {
-        Ok(None)
-    }
-    async fn checkpoint(&self) -> Result<Option<LogCheckpoint>, NotaryError> {
-        Ok(None)
-    }
-    async fn checkpoint_at(&self, _size: u64) -> Result<Option<LogCheckpoint>, NotaryError> {
-        Ok(None)
-    }
-    async fn consistency(&self, _from: u64, _to: u64) -> Result<Option<Vec<Hash>>, NotaryError> {
-        Ok(None)
-    }
-    async fn add_cosignature(&self, _size: u64, _line: &str) -> Result<bool, NotaryError> {
-        Ok(false)
     }
 }
 
@@ -187,6 +158,8 @@ pub struct World {
     pub market: Arc<Market>,
     pub clock: Arc<HandClock>,
     pub workers: Arc<Script>,
+    /// Holds nothing until a test anchors.
+    pub log: Arc<MemoryLog>,
     pub driver: Arc<JobDriver>,
     /// Lender, bureau, compute party.
     pub bound: [Person; 3],
@@ -203,7 +176,8 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("exchange.db");
         let (clock, workers) = (Arc::new(HandClock(AtomicI64::new(BEGIN.0))), Arc::new(Script::default()));
-        let market = Arc::new(open(&file, clock.clone(), workers.clone()).await);
+        let log = Arc::new(MemoryLog::default());
+        let market = Arc::new(open(&file, clock.clone(), workers.clone(), log.clone()).await);
         let bound = [Person::new(1, Role::Provider), Person::new(2, Role::Provider), Person::new(3, Role::ComputeParty)];
         let consumer = Person::new(4, Role::Consumer);
         let operator = Person::new(5, Role::Operator);
@@ -225,7 +199,7 @@ impl World {
         in_tx!(market, |tx| product::propose(tx, around, lender, envelope)).expect("an active product");
         let driver = Arc::new(JobDriver::new(market.clone()));
         let product_hash = signed.statement_hash();
-        Self { market, clock, workers, driver, bound, consumer, product, product_hash, file, _folder: folder }
+        Self { market, clock, workers, log, driver, bound, consumer, product, product_hash, file, _folder: folder }
     }
 
     /// With workers connected and money for ten queries.
@@ -242,7 +216,7 @@ impl World {
     pub async fn restart(&mut self) {
         self.market.store.close().await;
         self.workers = Arc::new(Script::default());
-        self.market = Arc::new(open(&self.file, self.clock.clone(), self.workers.clone()).await);
+        self.market = Arc::new(open(&self.file, self.clock.clone(), self.workers.clone(), self.log.clone()).await);
         self.driver = Arc::new(JobDriver::new(self.market.clone()));
     }
 
@@ -422,13 +396,13 @@ impl World {
     }
 }
 
-async fn open(file: &std::path::Path, clock: Arc<HandClock>, workers: Arc<Script>) -> Market {
+async fn open(file: &std::path::Path, clock: Arc<HandClock>, workers: Arc<Script>, log: Arc<MemoryLog>) -> Market {
     Market {
         store: Store::open(file).await.expect("a store"),
         clock,
         entropy: Arc::new(SystemEntropy),
         exchange: Arc::new(SigningKey::from_seed(&[250; 32])),
-        notary: Arc::new(IdleLog),
+        notary: log,
         workforce: workers,
         job_limits: JobLimits::default(),
         bell: Bell::default(),

@@ -1,0 +1,178 @@
+//! A log in memory, as real as the node's: the ledger decides what is logged, proofs lead to checkpoints that its keys signed. Only the
+//! disk is missing. The server's tests use it too.
+
+use async_trait::async_trait;
+use entrepot_chain_ledger::{Leaf, LeafLookup, LeafTransaction, LookupError, Outcome, State};
+use entrepot_chain_log::{
+    Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, TlogProof, cosignature_vkey, merkle,
+};
+use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
+use entrepot_exchange_market::{
+    Notary, NotaryError,
+    notary::{LogCheckpoint, NotaryLeaf, NotaryOutcome},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+pub const ORIGIN: &str = "entrepot/test";
+
+/// What the log holds.
+struct Content {
+    state: State,
+    indices: Indices,
+    tree: MerkleTree,
+    checkpoints: BTreeMap<u64, SignedCheckpoint>,
+    witnesses: BTreeMap<u64, usize>,
+}
+
+#[derive(Default)]
+struct Indices(HashMap<Hash, u64>);
+
+impl LeafLookup for Indices {
+    fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LookupError> {
+        Ok(self.0.get(leaf).copied())
+    }
+}
+
+/// A log that a test can take away.
+pub struct MemoryLog {
+    content: Mutex<Content>,
+    signer: NoteSigner,
+    validator: NoteSigner,
+    submitter: SigningKey,
+    down: AtomicBool,
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        let validator = SigningKey::from_seed(&[202; 32]);
+        Self {
+            content: Mutex::new(Content {
+                state: State::genesis(ORIGIN),
+                indices: Indices::default(),
+                tree: MerkleTree::new(),
+                checkpoints: BTreeMap::new(),
+                witnesses: BTreeMap::new(),
+            }),
+            signer: NoteSigner::log(ORIGIN, SigningKey::from_seed(&[201; 32])).expect("a name"),
+            validator: NoteSigner::cosigner(validator.did().as_str(), validator.clone()).expect("a name"),
+            submitter: SigningKey::from_seed(&[250; 32]),
+            down: AtomicBool::new(false),
+        }
+    }
+}
+
+impl MemoryLog {
+    /// From now on, or no longer, it does not answer.
+    pub fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
+    }
+
+    pub fn key(&self) -> &NoteKey {
+        self.signer.public()
+    }
+
+    fn content(&self) -> Result<MutexGuard<'_, Content>, NotaryError> {
+        if self.down.load(Ordering::Relaxed) {
+            return Err(NotaryError("the log is down".into()));
+        }
+        Ok(self.content.lock().expect("unpoisoned"))
+    }
+}
+
+fn leaf(asked: &NotaryLeaf) -> Leaf {
+    Leaf {
+        leaf: asked.leaf,
+        kind: asked.kind.as_str().parse().expect("a kind that is logged"),
+        binds: asked.signatures.iter().map(|(did, _)| did.clone()).collect(),
+        signatures: asked.signatures.iter().cloned().collect(),
+    }
+}
+
+fn shown(checkpoint: &SignedCheckpoint) -> LogCheckpoint {
+    LogCheckpoint { size: checkpoint.checkpoint().size, note: checkpoint.to_string() }
+}
+
+#[async_trait]
+impl Notary for MemoryLog {
+    async fn submit(&self, leaves: &[NotaryLeaf]) -> Result<Vec<NotaryOutcome>, NotaryError> {
+        let mut content = self.content()?;
+        let first = content.state.next_sequence(&self.submitter.did());
+        let sign = |(sequence, asked)| LeafTransaction::sign(ORIGIN, leaf(asked), sequence, &self.submitter);
+        let transactions = (first..).zip(leaves).map(sign).collect();
+        let draft = content.state.draft(&content.indices, Timestamp(1), transactions).expect("lookups work");
+        let mut index = content.state.log_size();
+        for leaf in &draft.applied.leaves {
+            content.indices.0.insert(*leaf, index);
+            content.tree.push(&leaf.0);
+            index += 1;
+        }
+        content.state = draft.applied.state;
+        if !draft.applied.leaves.is_empty() {
+            let unsigned = Checkpoint { origin: ORIGIN.to_owned(), size: index, root: content.state.log_root() };
+            let mut checkpoint = unsigned.sign(&self.signer).expect("signs");
+            let line = checkpoint.cosign(&self.validator, 1);
+            checkpoint.add_cosignature(self.validator.public(), line).expect("its own");
+            content.checkpoints.insert(index, checkpoint);
+        }
+        let told = draft.applied.verdicts.into_iter().map(|verdict| match verdict.outcome {
+            Outcome::Accepted { index } => NotaryOutcome::Logged { index },
+            Outcome::Rejected(why) => NotaryOutcome::Rejected { reason: format!("{}: {why}", why.code()) },
+        });
+        Ok(told.collect())
+    }
+
+    async fn proof(&self, leaf: &Hash) -> Result<Option<String>, NotaryError> {
+        let found = {
+            let content = self.content()?;
+            content.indices.0.get(leaf).copied().map(|index| {
+                let covering = content.witnesses.range(index + 1..);
+                (index, covering.max_by_key(|(size, count)| (**count, **size)).map(|(size, _)| *size))
+            })
+        };
+        match found {
+            Some((index, size)) => self.proof_at(index, size).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn proof_at(&self, index: u64, size: Option<u64>) -> Result<Option<String>, NotaryError> {
+        let content = self.content()?;
+        let size = size.unwrap_or(content.state.log_size());
+        let Some(checkpoint) = content.checkpoints.get(&size).filter(|_| index < size).cloned() else { return Ok(None) };
+        let path = merkle::inclusion_proof(&content.tree, index, size).expect("nodes are there");
+        Ok(Some(TlogProof { extra: None, index, path, checkpoint }.to_string()))
+    }
+
+    async fn checkpoint(&self) -> Result<Option<LogCheckpoint>, NotaryError> {
+        Ok(self.content()?.checkpoints.last_key_value().map(|(_, checkpoint)| shown(checkpoint)))
+    }
+
+    async fn checkpoint_at(&self, size: u64) -> Result<Option<LogCheckpoint>, NotaryError> {
+        Ok(self.content()?.checkpoints.get(&size).map(shown))
+    }
+
+    async fn consistency(&self, from: u64, to: u64) -> Result<Option<Vec<Hash>>, NotaryError> {
+        let content = self.content()?;
+        if from > to || to > content.state.log_size() {
+            return Ok(None);
+        }
+        Ok(Some(merkle::consistency_proof(&content.tree, from, to).expect("nodes are there")))
+    }
+
+    async fn add_cosignature(&self, size: u64, line: &str) -> Result<bool, NotaryError> {
+        let mut content = self.content()?;
+        let Ok(signature) = line.parse::<NoteSignature>() else { return Ok(false) };
+        let Ok(witness) = signature.name().parse::<Did>() else { return Ok(false) };
+        let Some(checkpoint) = content.checkpoints.get_mut(&size) else { return Ok(false) };
+        let kept = checkpoint.add_cosignature(&cosignature_vkey(&witness), signature).is_ok();
+        let count = checkpoint.note().signatures().len();
+        content.witnesses.insert(size, count);
+        Ok(kept)
+    }
+}
