@@ -79,8 +79,7 @@ fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         return Err(Problem::new(RefusalKind::Invalid, "json_too_deep", format!("JSON nests at most {JSON_DEPTH_MAX} levels")));
     }
     serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Problem::new(RefusalKind::Invalid, "invalid_input", error.to_string())
-            .hint(SHAPE_HINT),
+        serde_json::error::Category::Data => Problem::new(RefusalKind::Invalid, "invalid_input", error.to_string()).hint(SHAPE_HINT),
         _ => Problem::new(RefusalKind::Invalid, "malformed_json", error.to_string()),
     })
 }

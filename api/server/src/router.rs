@@ -57,7 +57,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_told_without_its_text() {
-        let panics = axum::routing::get(|| async { if true { panic!("the secret") } });
+        let panics = axum::routing::get(|| async {
+            if true {
+                panic!("the secret")
+            }
+        });
         let request = Request::get("/").body(Body::empty()).expect("a request");
         let response = wrapped(Router::new().route("/", panics)).oneshot(request).await.expect("an answer");
         assert_eq!(response.status(), 500);
