@@ -54,6 +54,7 @@ pub async fn record_description(
 
 /// A worker's code goes out to people and programs: it must be one.
 fn sound_code(code: String) -> String {
-    let sound = (1..=CODE_BYTES_MAX).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let sound =
+        (1..=CODE_BYTES_MAX).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if sound { code } else { "worker_refused".to_owned() }
 }

@@ -82,7 +82,11 @@ pub async fn propose(tx: &mut Tx<'_>, market: &Market, caller: &Did, envelope: &
     }
     let statement_hash = envelope.statement_hash();
     if let Some(present) = product::find(tx, &offered.product_id).await? {
-        return if present.statement_hash == statement_hash && present.envelope == *envelope { Ok(present) } else { Err(ProposeError::Exists) };
+        return if present.statement_hash == statement_hash && present.envelope == *envelope {
+            Ok(present)
+        } else {
+            Err(ProposeError::Exists)
+        };
     }
     check_needs(tx, &offered, now).await?;
     let row = ProductRow {
