@@ -42,6 +42,15 @@ async fn an_agreement_on_other_terms_than_the_product_is_refused() {
 }
 
 #[tokio::test]
+async fn a_product_that_does_not_add_up_is_refused_whoever_signed_it() {
+    let rig = Rig::start().await;
+    let negative = rig.deal(|product| product.price_per_query = offer::money(-1), |_| ());
+    rig.all_refuse(&negative, "product_invalid", "a negative price").await;
+    let lost = rig.deal(|product| drop(product.split.pop()), |_| ());
+    rig.all_refuse(&lost, "product_invalid", "a part of the price for nobody").await;
+}
+
+#[tokio::test]
 async fn nothing_runs_unless_the_price_is_held() {
     let rig = Rig::start().await;
     let exchange = &rig.exchange.identity;
