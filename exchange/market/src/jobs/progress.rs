@@ -13,9 +13,12 @@ const REMEMBERED_MAX: usize = 4_096;
 /// Parts of a step that are told apart.
 const PARTS: u64 = 20;
 
+/// Attempt, step, and part of the step.
+type Reached = (u32, Step, u64);
+
 /// How far each party of each job has come. Forgotten at a restart, which costs a few repeated notes.
 #[derive(Debug, Default)]
-pub(super) struct ProgressFilter(Mutex<BTreeMap<(JobId, u8), (u32, Step, u64)>>);
+pub(super) struct ProgressFilter(Mutex<BTreeMap<(JobId, u8), Reached>>);
 
 impl ProgressFilter {
     /// Whether this is worth a note; if so the progress in a form that is safe to keep.

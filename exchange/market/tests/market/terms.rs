@@ -105,12 +105,13 @@ async fn code_of_order(world: &World, order: &Order) -> &'static str {
 async fn an_order_departs_from_its_agreement_in_nothing() {
     let world = World::ready().await;
     let agreement = world.agree(&world.agreement()).await;
-    let with = |change: fn(&mut Order)| {
+    type Change = fn(&mut Order);
+    let with = |change: Change| {
         let mut order = world.order(&agreement, 1);
         change(&mut order);
         order
     };
-    let cases: [(fn(&mut Order), &str); 8] = [
+    let cases: [(Change, &str); 8] = [
         (|o| o.price = euro(PRICE - 1), "order_price_wrong"),
         (|o| o.plan = Hash([1; 32]), "order_plan_wrong"),
         (|o| o.sql = o.sql.replace("COUNT(*)", "COUNT(*), COUNT(*) AS again"), "order_plan_wrong"),
