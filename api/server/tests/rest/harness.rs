@@ -1,6 +1,6 @@
 //! An exchange with a clock that tests move, and participants with keys that speak to it.
 
-use async_trait::async_trait;
+use crate::memory_log::MemoryLog;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -17,11 +17,7 @@ use entrepot_chain_statement::{
     },
 };
 use entrepot_exchange_domain::{Clock, job::JobLimits};
-use entrepot_exchange_market::{
-    Bell, Market, Notary, NotaryError, dataset,
-    notary::{LogCheckpoint, NotaryLeaf, NotaryOutcome},
-    participant,
-};
+use entrepot_exchange_market::{Bell, Market, dataset, participant};
 use entrepot_exchange_store::Store;
 use serde_json::{Value, json};
 use std::{
@@ -49,34 +45,6 @@ impl HandClock {
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::Relaxed))
-    }
-}
-
-/// A log that has decided nothing yet.
-struct IdleLog;
-
-#[async_trait]
-impl Notary for IdleLog {
-    async fn submit(&self, _leaves: &[NotaryLeaf]) -> Result<Vec<NotaryOutcome>, NotaryError> {
-        Err(NotaryError("the log is idle".into()))
-    }
-    async fn proof(&self, _leaf: &Hash) -> Result<Option<String>, NotaryError> {
-        Ok(None)
-    }
-    async fn proof_at(&self, _index: u64, _size: Option<u64>) -> Result<Option<String>, NotaryError> {
-        Ok(None)
-    }
-    async fn checkpoint(&self) -> Result<Option<LogCheckpoint>, NotaryError> {
-        Ok(None)
-    }
-    async fn checkpoint_at(&self, _size: u64) -> Result<Option<LogCheckpoint>, NotaryError> {
-        Ok(None)
-    }
-    async fn consistency(&self, _from: u64, _to: u64) -> Result<Option<Vec<Hash>>, NotaryError> {
-        Ok(None)
-    }
-    async fn add_cosignature(&self, _size: u64, _line: &str) -> Result<bool, NotaryError> {
-        Ok(false)
     }
 }
 
@@ -164,6 +132,8 @@ pub struct TestExchange {
     pub router: Router,
     pub market: Arc<Market>,
     pub clock: Arc<HandClock>,
+    /// Holds nothing until a test anchors.
+    pub log: Arc<MemoryLog>,
     pub operator: Person,
     keys: AtomicU64,
     _folder: TempDir,
@@ -174,12 +144,13 @@ impl TestExchange {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(HandClock(AtomicI64::new(BEGIN.0)));
+        let log = Arc::new(MemoryLog::default());
         let market = Arc::new(Market {
             store: Store::open(&folder.path().join("exchange.db")).await.expect("a store"),
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy),
             exchange: Arc::new(SigningKey::from_seed(&[250; 32])),
-            notary: Arc::new(IdleLog),
+            notary: log.clone(),
             workforce: Arc::new(Registry::default()),
             job_limits: JobLimits::default(),
             bell: Bell::default(),
@@ -187,7 +158,7 @@ impl TestExchange {
         let operator = Person::new(0, &[Role::Operator]);
         participant::bootstrap_operator(&market, &operator.sign(&operator.enrolment())).await.expect("an operator");
         let app = AppState::new(market.clone()).expect("a sound state");
-        Self { router: router::router(app), market, clock, operator, keys: AtomicU64::new(0), _folder: folder }
+        Self { router: router::router(app), market, clock, log, operator, keys: AtomicU64::new(0), _folder: folder }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Reply {

@@ -37,13 +37,14 @@ pub(super) async fn handler(
     QueryOf(query): QueryOf<ProofQuery>,
 ) -> Result<Response, Problem> {
     let notary = &app.market.notary;
-    let proof = match (entry.parse::<u64>(), entry.parse::<Hash>()) {
-        (Ok(index), _) => notary.proof_at(index, query.size).await?,
-        (_, Ok(leaf)) if query.size.is_none() => notary.proof(&leaf).await?,
-        (_, Ok(_)) => {
+    // A leaf first: 64 digits may all be decimal.
+    let proof = match (entry.parse::<Hash>(), entry.parse::<u64>()) {
+        (Ok(leaf), _) if query.size.is_none() => notary.proof(&leaf).await?,
+        (Ok(_), _) => {
             return Err(Problem::new(RefusalKind::Invalid, "invalid_query", "`size` goes with the index of an entry")
                 .hint("the proof without `size` names the index"));
         }
+        (_, Ok(index)) => notary.proof_at(index, query.size).await?,
         _ => return Err(Problem::not_found("entry")),
     };
     let missing = || {
