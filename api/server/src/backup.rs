@@ -1,6 +1,7 @@
 //! Copies of a running exchange. Who joins the parts knows where they are; the route only asks.
 
 use async_trait::async_trait;
+use axum::{Extension, Router};
 use std::{path::PathBuf, sync::Arc};
 
 /// A copy could not be made.
@@ -15,6 +16,11 @@ pub trait Backups: Send + Sync {
     async fn make(&self, name: &str) -> Result<PathBuf, BackupError>;
 }
 
-/// Add it to the router as a layer: `router(app).layer(axum::Extension(BackupsHandle(…)))`.
+/// What the route finds.
 #[derive(Clone)]
-pub struct BackupsHandle(pub Arc<dyn Backups>);
+pub(crate) struct BackupsHandle(pub Arc<dyn Backups>);
+
+/// Lets operators make copies; without this the route says that it cannot.
+pub fn attach(router: Router, backups: Arc<dyn Backups>) -> Router {
+    router.layer(Extension(BackupsHandle(backups)))
+}

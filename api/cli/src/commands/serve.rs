@@ -1,7 +1,7 @@
 //! `entrepot serve`: the exchange in one process.
 
 use crate::{
-    adapters::NodeNotary,
+    adapters::{FolderBackups, NodeNotary},
     commands::dev::stop_signal,
     exchange_keys::ExchangeKeys,
     exit::{ExitCode, Failure, Outcome},
@@ -12,7 +12,7 @@ use clap::Args;
 use entrepot_api_server::{
     AppState,
     ambient::{SystemClock, SystemEntropy},
-    router, serve, tls,
+    backup, router, serve, tls,
     workforce::{self, Registry},
 };
 use entrepot_chain_node::{Node, NodeConfig, NodeKeys, SoleMember};
@@ -120,7 +120,9 @@ impl Arguments {
             }
         }
         let settings: Settings = settings::load(self.config.as_deref(), flags)?;
-        let named = |text: &str| !text.is_empty() && text.len() <= 63 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let named = |text: &str| {
+            !text.is_empty() && text.len() <= 63 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
         if !named(&settings.channel) {
             return Err(Failure::bad_input("`channel` is a name of 1 to 63 characters of a-z, 0-9 and -"));
         }
@@ -194,13 +196,12 @@ impl Exchange {
         let description = self.describe(settings, scheme, &rest, &grpc)?;
         let app = AppState::new(self.market.clone()).map_err(anyhow::Error::from)?;
         let driver = Arc::new(JobDriver::new(self.market.clone()));
-        let listeners: Vec<Arc<dyn WorkerListener>> = vec![
-            Arc::new(DatasetListener::new(self.market.clone())),
-            driver.clone(),
-            Arc::new(WitnessListener::new(self.market.clone())),
-        ];
+        let listeners: Vec<Arc<dyn WorkerListener>> =
+            vec![Arc::new(DatasetListener::new(self.market.clone())), driver.clone(), Arc::new(WitnessListener::new(self.market.clone()))];
         let tasks = TaskTracker::new();
-        tasks.spawn(serve::serve(rest, router::router(app), rest_tls, stop.clone()));
+        let backups = FolderBackups::new(&settings.data_dir, &database(&settings.data_dir), self.market.store.clone(), self.node.clone());
+        let routes = backup::attach(router::router(app), Arc::new(backups));
+        tasks.spawn(serve::serve(rest, routes, rest_tls, stop.clone()));
         let (market, certificate, key) = (self.market.clone(), self.keys.grpc_certificate.clone(), self.keys.grpc_key.clone());
         let (registry, grpc_stop) = (self.registry.clone(), stop.clone());
         tasks.spawn(async move {
@@ -283,9 +284,9 @@ fn until(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output
 }
 
 async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| Failure::bad_input(format!("cannot listen on {address} ({setting}): {error}; choose another port, or 0 for a free one")))
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::bad_input(format!("cannot listen on {address} ({setting}): {error}; choose another port, or 0 for a free one"))
+    })
 }
 
 /// The log's name.

@@ -2,8 +2,8 @@
 
 use crate::harness::TestExchange;
 use async_trait::async_trait;
-use axum::{Extension, http::StatusCode};
-use entrepot_api_server::backup::{BackupError, Backups, BackupsHandle};
+use axum::http::StatusCode;
+use entrepot_api_server::backup::{self, BackupError, Backups};
 use entrepot_exchange_store::Store;
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
@@ -35,7 +35,7 @@ async fn a_backup_is_made_once_for_each_key_and_opens() {
         .expect_problem(StatusCode::SERVICE_UNAVAILABLE, "backups_unavailable");
     let folder = tempfile::tempdir().expect("a folder");
     let backups = Folder { root: folder.path().to_owned(), store: exchange.market.store.clone() };
-    exchange.router = exchange.router.clone().layer(Extension(BackupsHandle(Arc::new(backups))));
+    exchange.router = backup::attach(exchange.router.clone(), Arc::new(backups));
     exchange.post(&provider, "/v1/admin/backups", &json!({})).await.expect_problem(StatusCode::FORBIDDEN, "role_missing");
 
     let made = exchange.post_with_key(&exchange.operator, "/v1/admin/backups", &json!({}), "k1").await.expect(StatusCode::CREATED);
