@@ -1,17 +1,23 @@
 //! The REST side through the real router on a real database; files mirror the URLs.
 
 mod admin;
+mod agreements;
 mod audit;
+mod books;
 mod datasets;
 mod harness;
 mod hostile;
 mod idempotency;
+mod jobs;
 mod log;
 #[path = "../../../../exchange/market/tests/market/log.rs"]
 mod memory_log;
 mod openapi;
+mod orders;
 mod participants;
 mod products;
+mod quotes;
 mod serve;
 mod token;
+mod trade;
 mod worker_grants;
