@@ -61,12 +61,9 @@ pub(super) fn read(message: Option<from_worker::Message>) -> Result<Incoming, Me
             total: m.total,
             step: code(m.step)?,
         },
-        From::WorkFailed(m) => WorkerEvent::WorkFailed {
-            job_id: id(&m.job_id, "job_id")?,
-            attempt: m.attempt,
-            code: code(m.code)?,
-            detail: detail(&m.detail),
-        },
+        From::WorkFailed(m) => {
+            WorkerEvent::WorkFailed { job_id: id(&m.job_id, "job_id")?, attempt: m.attempt, code: code(m.code)?, detail: detail(&m.detail) }
+        }
         From::WorkFinished(m) => WorkerEvent::WorkFinished {
             job_id: id(&m.job_id, "job_id")?,
             attempt: m.attempt,
@@ -85,9 +82,8 @@ fn id<T: FromStr<Err = InvalidId>>(text: &str, field: &'static str) -> Result<T,
 
 /// A stable code: it goes to logs, metrics and other participants, so nothing but `[a-z0-9_]` gets through.
 fn code(text: String) -> Result<String, MessageError> {
-    let valid = !text.is_empty()
-        && text.len() <= CODE_BYTES_MAX
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let valid =
+        !text.is_empty() && text.len() <= CODE_BYTES_MAX && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if valid { Ok(text) } else { Err(MessageError::Field { field: "code" }) }
 }
 
@@ -122,9 +118,7 @@ pub(super) fn to_worker(command: WorkerCommand) -> ToWorker {
             peer_addresses: order.peer_addresses.into(),
             deadline_ms: order.deadline.0,
         }),
-        WorkerCommand::AbortWork { job_id, attempt, code } => {
-            Message::AbortWork(wire::AbortWork { job_id: job_id.into(), attempt, code })
-        }
+        WorkerCommand::AbortWork { job_id, attempt, code } => Message::AbortWork(wire::AbortWork { job_id: job_id.into(), attempt, code }),
         WorkerCommand::HandOverShares { job_id, release } => {
             Message::HandOverShares(wire::HandOverShares { job_id: job_id.into(), release: release.to_json() })
         }

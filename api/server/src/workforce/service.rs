@@ -14,7 +14,10 @@ use entrepot_exchange_market::{
     workforce::{ConnectedWorker, WorkerListener},
 };
 use std::{path::Path, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+};
 use tokio_stream::{
     StreamExt,
     wrappers::{ReceiverStream, TcpListenerStream},
@@ -33,6 +36,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(20);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Streams one connection may open: one is enough, two overlap at a reconnect.
 const STREAMS_PER_CONNECTION_MAX: u32 = 4;
+/// Streams of everybody together, strangers that have not greeted yet included.
+const STREAMS_MAX: usize = 1024;
 
 /// The control plane cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +62,8 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let identity =
         Identity::from_pem(std::fs::read(certificate).map_err(ServeError::Identity)?, std::fs::read(key).map_err(ServeError::Identity)?);
-    let service = Service { market, registry, listeners: listeners.into(), stop: stop.clone() };
+    let slots = Arc::new(Semaphore::new(STREAMS_MAX));
+    let service = Service { market, registry, listeners: listeners.into(), slots, stop: stop.clone() };
     let service = workforce_server::WorkforceServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -78,6 +84,7 @@ struct Service {
     market: Arc<Market>,
     registry: Arc<Registry>,
     listeners: Arc<[Arc<dyn WorkerListener>]>,
+    slots: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -86,9 +93,14 @@ impl workforce_server::Workforce for Service {
     type ConnectStream = ReceiverStream<Outgoing>;
 
     async fn connect(&self, request: Request<Streaming<FromWorker>>) -> Result<Response<Self::ConnectStream>, Status> {
+        let slot =
+            self.slots.clone().try_acquire_owned().map_err(|_| Status::resource_exhausted("too many streams are open: try again"))?;
         let (queue, outgoing) = mpsc::channel(QUEUE_MAX);
         let service = self.clone();
-        tokio::spawn(async move { service.talk(request.into_inner(), queue).await });
+        tokio::spawn(async move {
+            let _slot = slot;
+            service.talk(request.into_inner(), queue).await;
+        });
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 }

@@ -1,4 +1,4 @@
-//! The REST side through the real router on a real database; files mirror the URLs.
+//! The REST side through the real router on a real database, files mirror the URLs; and the gRPC side over real TLS.
 
 mod admin;
 mod agreements;
@@ -21,3 +21,4 @@ mod serve;
 mod token;
 mod trade;
 mod worker_grants;
+mod workforce;

@@ -162,7 +162,7 @@ impl Trade {
     /// Dispatches, sends three truthful receipts, and then the sealed shares.
     pub async fn compute(&self, job_id: &JobId) {
         self.round().await;
-        let found = job::find(&mut *self.exchange.market.store.reader().await.expect("a reader"), job_id).await;
+        let found = job::find(&mut self.exchange.market.store.reader().await.expect("a reader"), job_id).await;
         let job = found.expect("rows").expect("a job").job;
         let people = [&self.cast.lender, &self.cast.bureau, &self.cast.compute];
         for (party, person) in (0u8..).zip(people) {
