@@ -16,10 +16,13 @@ use entrepot_exchange_store::{
     job::{self, JobRow},
     product, share,
 };
+use futures::stream::{self, StreamExt, TryStreamExt};
 use std::{sync::Arc, time::Duration};
 
 /// Pause between two rounds that nobody asked for.
 pub const TICK: Duration = Duration::from_millis(200);
+/// Steps of different jobs that are taken at once, so that they share a commit.
+const STEPS_AT_ONCE: usize = 64;
 /// Rounds between two looks at sealed shares whose time is over: about a quarter of an hour.
 const ROUNDS_TO_FORGET: u32 = 4_500;
 
@@ -53,19 +56,15 @@ impl JobDriver {
     /// Everything that can be done now.
     pub async fn round(&self) -> Result<(), StoreError> {
         let overdue = job::overdue(&mut *self.market.store.reader().await?, self.market.now()).await?;
-        for job_id in overdue {
-            self.advance(&job_id, JobEvent::Tick, Payload::None).await?;
-        }
+        let ticks = overdue.into_iter().map(|job_id| async move { self.advance(&job_id, JobEvent::Tick, Payload::None).await.map(drop) });
+        stream::iter(ticks).buffer_unordered(STEPS_AT_ONCE).try_collect::<()>().await?;
         let mut after = None;
         loop {
             let ready = job::next_in_turn(&mut *self.market.store.reader().await?, after.as_ref()).await?;
-            for job_id in &ready {
-                self.try_dispatch(job_id).await?;
-            }
-            match ready.into_iter().last() {
-                Some(last) => after = Some(last),
-                None => return Ok(()),
-            }
+            let Some(last) = ready.last().cloned() else { return Ok(()) };
+            let dispatches = ready.into_iter().map(|job_id| async move { self.try_dispatch(&job_id).await });
+            stream::iter(dispatches).buffer_unordered(STEPS_AT_ONCE).try_collect::<()>().await?;
+            after = Some(last);
         }
     }
 
