@@ -108,7 +108,7 @@ def test_a_dataset_is_described_approved_and_offered(fast: None) -> None:
     dataset.sign_rights()
     statement = opened(provider.rights, "rights-registration", provider.key)
     assert statement["description"] == DESCRIPTION
-    assert (statement["dataset_id"], statement["right"]) == (DATASET, "operate")
+    assert (statement["dataset_id"], statement["right"]) == (DATASET, "hold")
     product = propose(provider)
     stated = opened(product.view.envelope, "data-product", provider.key)
     assert stated["tables"][0]["rights"] == hash_of(provider.rights)

@@ -168,7 +168,7 @@ class World:
             "dataset_id": "dataset_" + str(party) * 26,
             "name": ("loans", "credit")[party],
             "holder": self.participants[party].did,
-            "right": "operate",
+            "right": "hold",
             "record": "initial",
             "worker": self.workers[party].did,
             "description": {"rows": "9800", "columns": columns, "commitment": str(party + 5) * 64},

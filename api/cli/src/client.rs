@@ -37,7 +37,8 @@ impl Client {
         ];
         let url = format!("{}/v1/token", client.base);
         let answer = answered(client.http.post(&url).form(&form).send().await, &url).await?;
-        let token = answer["access_token"].as_str().ok_or_else(|| Failure::new(ExitCode::Failed, "the exchange's token answer has no token"))?;
+        let token =
+            answer["access_token"].as_str().ok_or_else(|| Failure::new(ExitCode::Failed, "the exchange's token answer has no token"))?;
         client.token = Some(token.to_owned());
         Ok(client)
     }

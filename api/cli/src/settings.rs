@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn flags_win_over_environment_over_file() {
-        let found = merge("listen = 'file'\nlimit = 1", &[("ENTREPOT__LISTEN", "env"), ("ENTREPOT__LIMIT", "2")], "listen = 'flag'").expect("valid");
+        let found = merge("listen = 'file'\nlimit = 1", &[("ENTREPOT__LISTEN", "env"), ("ENTREPOT__LIMIT", "2")], "listen = 'flag'")
+            .expect("valid");
         assert_eq!(found, Sample { listen: "flag".into(), limit: 2, tls: None });
     }
 

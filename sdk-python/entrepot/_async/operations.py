@@ -147,14 +147,14 @@ class AsyncDataset:
         return dataset
 
     async def sign_rights(self) -> AsyncDataset:
-        """Approves the description and registers the right to operate products on it. Look at `description` first."""
+        """Approves the description and registers the right to hold the data. Look at `description` first."""
         if self.view.description is None:
             raise EntrepotError(f"dataset {self.id} is not described yet: wait_described() first")
         statement = RightsRegistration(
             dataset_id=self.id,
             name=self.view.name,
             holder=self._client.require_key().did,
-            right="operate",
+            right="hold",
             record="initial",
             worker=self.view.worker,
             description=self.view.description,

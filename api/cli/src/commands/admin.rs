@@ -161,7 +161,9 @@ async fn restore(backup: &Path, data_dir: &Path, config: Option<&Path>, output: 
     };
     fs::create_dir_all(data_dir.join("keys")).map_err(anyhow::Error::from)?;
     copy(database(backup), database(data_dir))?;
-    for entry in fs::read_dir(backup.join("keys")).map_err(|error| Failure::bad_input(format!("{} is no backup: {error}", backup.display())))? {
+    for entry in
+        fs::read_dir(backup.join("keys")).map_err(|error| Failure::bad_input(format!("{} is no backup: {error}", backup.display())))?
+    {
         let entry = entry.map_err(anyhow::Error::from)?;
         copy(entry.path(), data_dir.join("keys").join(entry.file_name()))?;
     }

@@ -45,8 +45,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
     let key = files::read_key(&arguments.key)?;
     let bytes = files::read(&arguments.input)?;
-    let document: Value =
-        serde_json::from_slice(&bytes).map_err(|error| Failure::bad_input(format!("{} is not JSON: {error}", arguments.input.display())))?;
+    let document: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::bad_input(format!("{} is not JSON: {error}", arguments.input.display())))?;
     let envelope = if document.get("payloadType").is_some() {
         countersign(arguments.kind, &bytes, &key)?
     } else {

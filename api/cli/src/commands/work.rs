@@ -36,5 +36,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
         stop_signal().await;
         stop.cancel();
     });
-    entrepot_worker::run(config, shutdown).await.map_err(|error| Failure::new(ExitCode::Failed, format!("{:#}", anyhow::Error::from(error))))
+    entrepot_worker::run(config, shutdown)
+        .await
+        .map_err(|error| Failure::new(ExitCode::Failed, format!("{:#}", anyhow::Error::from(error))))
 }

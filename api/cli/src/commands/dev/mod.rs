@@ -6,7 +6,7 @@ mod processes;
 mod seed;
 
 use crate::{
-    exit::{Failure, Outcome},
+    exit::{ExitCode, Failure, Outcome},
     files,
     output::Output,
 };
@@ -14,7 +14,10 @@ use cast::Cast;
 use clap::Args;
 use processes::Processes;
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -44,17 +47,22 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
     }
     let mut processes = Processes::new(home.join("logs"))?;
     let outcome = tokio::select! {
-        seeded = seed_and_report(&arguments, &home, &mut processes, output) => match seeded {
-            Ok(()) if !arguments.once => wait(&mut processes).await,
-            other => other,
-        },
+        outcome = seed_and_stay(&arguments, &home, &mut processes, output) => outcome,
         () = stop_signal() => Ok(()),
     };
     processes.stop().await;
     outcome
 }
 
-async fn seed_and_report(arguments: &Arguments, home: &std::path::Path, processes: &mut Processes, output: &Output) -> Outcome {
+async fn seed_and_stay(arguments: &Arguments, home: &Path, processes: &mut Processes, output: &Output) -> Outcome {
+    seed_and_report(arguments, home, processes, output).await?;
+    if arguments.once {
+        return Ok(());
+    }
+    Err(Failure::new(ExitCode::Failed, processes.any_ended().await))
+}
+
+async fn seed_and_report(arguments: &Arguments, home: &Path, processes: &mut Processes, output: &Output) -> Outcome {
     let cast = Cast::make(home)?;
     let exchange = seed::start_exchange(arguments, home, &cast, processes, output).await?;
     let market = seed::enrol(&exchange, &cast, output).await?;
@@ -85,11 +93,6 @@ fn ready_text(report: &Value) -> String {
         text(&report["keys"]["consumer"]),
         text(&report["trust"]),
     )
-}
-
-async fn wait(processes: &mut Processes) -> Outcome {
-    let ended = processes.any_ended().await;
-    Err(Failure::new(crate::exit::ExitCode::Failed, ended))
 }
 
 /// Ctrl-C or SIGTERM.

@@ -93,7 +93,12 @@ pub async fn enrol(exchange: &Exchange, cast: &Cast, output: &Output) -> Result<
         let key = files::read_key(&member.home.join("key.json"));
         async move { Client::signed_in(&exchange.rest, exchange.did.as_str(), &key?).await }
     };
-    Ok(Market { operator, lender: sign_in(&cast.lender).await?, bureau: sign_in(&cast.bureau).await?, compute: sign_in(&cast.compute).await? })
+    Ok(Market {
+        operator,
+        lender: sign_in(&cast.lender).await?,
+        bureau: sign_in(&cast.bureau).await?,
+        compute: sign_in(&cast.compute).await?,
+    })
 }
 
 pub async fn start_workers(
@@ -163,8 +168,9 @@ fn worker_configuration(
         let policy = policy(arguments, member, cast)?;
         let text = serde_json::to_string_pretty(&policy).map_err(anyhow::Error::from)?;
         files::write_public(&folder.join("policy.json"), text.as_bytes())?;
-        let data = fs::canonicalize(arguments.samples.join(file))
-            .map_err(|error| Failure::bad_input(format!("{}/{file}: {error}; name the folder with --samples", arguments.samples.display())))?;
+        let data = fs::canonicalize(arguments.samples.join(file)).map_err(|error| {
+            Failure::bad_input(format!("{}/{file}: {error}; name the folder with --samples", arguments.samples.display()))
+        })?;
         let mut dataset = toml::Table::new();
         dataset.insert("path".to_owned(), data.display().to_string().into());
         dataset.insert("policy".to_owned(), path("policy.json").into());
@@ -231,7 +237,13 @@ pub async fn offer(
     Ok(product.product_id.to_string())
 }
 
-async fn register(member: &Member, client: &Client, worker: &Worker, policy: DatasetPolicy, output: &Output) -> Result<ProductTable, Failure> {
+async fn register(
+    member: &Member,
+    client: &Client,
+    worker: &Worker,
+    policy: DatasetPolicy,
+    output: &Output,
+) -> Result<ProductTable, Failure> {
     let (name, _) = dataset_of(member).ok_or_else(|| Failure::bad_input("no dataset"))?;
     output.step(&format!("Registering {}.{name}: its worker describes it, {} approves and signs", member.short, member.name));
     let worker = worker.key.signing.did();
