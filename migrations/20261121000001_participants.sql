@@ -104,7 +104,7 @@ CREATE INDEX assertion_ids_by_expiry ON assertion_ids (expires_at_ms);
 CREATE TABLE outbox (
     sequence INTEGER PRIMARY KEY,               -- order of announcement
     topic TEXT NOT NULL,                        -- what is to be done, as in 'anchor'
-    payload TEXT NOT NULL,                      -- for 'anchor' an envelope
+    payload TEXT NOT NULL,                      -- for 'anchor' a statement hash
     subjects TEXT NOT NULL,                     -- JSON array of the ids it is about
     created_at_ms INTEGER NOT NULL,             -- when; written in the transaction of what it announces
     attempts INTEGER NOT NULL DEFAULT 0,        -- tries so far
