@@ -1,5 +1,7 @@
 //! Buy a computation, get the right numbers, see the money move, check the receipts.
 
+use entrepot_chain_log::{Checkpoint, SignedCheckpoint, merkle::verify_consistency};
+use entrepot_chain_statement::{Envelope, Hash};
 use entrepot_tests::{
     books,
     market::{CREDIT_MINOR, Market, wait_for},
@@ -26,6 +28,7 @@ async fn a_job_gives_the_right_numbers_moves_the_money_and_leaves_receipts() {
     assert_eq!(quote.price.amount_minor, PRICE_MINOR);
     assert!(quote.leakage.iter().any(|line| line.contains("common")), "{:?}", quote.leakage);
 
+    let before = checkpoint(&market).await;
     let mut contract = market.agree().await;
     let order = market.next_order(&mut contract, sample::SQL, quote.plan);
     let job_id = market.place(&order).await;
@@ -39,7 +42,8 @@ async fn a_job_gives_the_right_numbers_moves_the_money_and_leaves_receipts() {
 
     the_money_moved(&market, &job_id).await;
     the_receipts_hold(&market, &job_id).await;
-    the_regulator_sees_it(&market, &job_id, &order.leaf().to_string()).await;
+    the_regulator_sees_it(&market, &job_id, &order).await;
+    the_log_only_grew(&market, &before, &order).await;
 }
 
 async fn the_money_moved(market: &Market, job_id: &str) {
@@ -112,18 +116,49 @@ fn change(text: &str) -> String {
     format!("{}{other}{}", &text[..at], &text[at + 1..])
 }
 
-async fn the_regulator_sees_it(market: &Market, job_id: &str, leaf: &str) {
-    let from_job = market.regulator.get(&format!("/v1/audit/trace/{job_id}")).await.ok();
-    let text = from_job.to_string();
+/// The newest checkpoint.
+async fn checkpoint(market: &Market) -> Checkpoint {
+    let note = market.regulator.get("/v1/log/checkpoint").await.ok();
+    let signed: SignedCheckpoint = note.as_str().expect("a text").parse().expect("a checkpoint");
+    signed.checkpoint().clone()
+}
+
+async fn the_regulator_sees_it(market: &Market, job_id: &str, order: &Envelope) {
+    let trace = async |id: &str| market.regulator.get(&format!("/v1/audit/trace/{id}")).await.ok().to_string();
+    let journal = market.regulator.get(&format!("/v1/journal?job={job_id}")).await.ok();
+    let entry = journal["items"][0]["entry_id"].as_str().expect("an entry").to_owned();
     let product = market.offered();
-    for id in [product.product_id.as_str(), product.tables[0].dataset_id.as_str(), job_id] {
-        assert!(text.contains(id), "{id} is not in {text}");
+    let job = market.consumer.get(&format!("/v1/jobs/{job_id}")).await.ok();
+    let agreement = job["agreement_id"].as_str().expect("an id").to_owned();
+    let dataset = product.tables[0].dataset_id.as_str();
+    let from_job = trace(job_id).await;
+    for id in [product.product_id.as_str(), dataset, &agreement, &entry] {
+        assert!(from_job.contains(id), "{id} is not in {from_job}");
     }
-    for id in [product.tables[1].dataset_id.as_str(), leaf] {
-        let back = market.regulator.get(&format!("/v1/audit/trace/{id}")).await.ok().to_string();
+    for id in [dataset, &agreement, &entry, &order.leaf().to_string()] {
+        let back = trace(id).await;
         assert!(back.contains(job_id), "{job_id} is not in {back}");
     }
+
     let bundle = market.regulator.get(&format!("/v1/audit/bundle/{job_id}")).await.ok();
-    assert!(bundle.to_string().contains(job_id));
+    let signed: Envelope = serde_json::from_value(bundle["trace"].clone()).expect("an envelope");
+    signed.verify_signed_by(&market.exchange.info.did).expect("signed by the exchange");
+    assert!(String::from_utf8_lossy(signed.payload()).contains(job_id));
     market.consumer.get(&format!("/v1/audit/trace/{job_id}")).await.refused(403, "role_missing");
+}
+
+/// What was logged since `before` is listed, and the log only grew.
+async fn the_log_only_grew(market: &Market, before: &Checkpoint, order: &Envelope) {
+    let after = checkpoint(market).await;
+    assert!(after.size > before.size);
+    let events = market.regulator.get(&format!("/v1/audit/events?since={}&limit=200", before.size)).await.ok();
+    let leaves: Vec<&Value> = events["items"].as_array().expect("items").iter().map(|event| &event["leaf"]).collect();
+    assert!(leaves.contains(&&json!(order.leaf())), "{leaves:?}");
+
+    let path = format!("/v1/audit/consistency?from={}&to={}", before.size, after.size);
+    let answer = market.regulator.get(&path).await.ok();
+    let proof: Vec<Hash> = serde_json::from_value(answer["proof"].clone()).expect("hashes");
+    verify_consistency((before.size, &before.root), (after.size, &after.root), &proof).expect("the log only grew");
+    let other = Hash::of(&[b"another history"]);
+    verify_consistency((before.size, &other), (after.size, &after.root), &proof).expect_err("the proof says nothing of another history");
 }
