@@ -17,8 +17,8 @@ use std::{
 const KILLS_MIN: usize = 20;
 /// Orders of one rig, at most.
 const STORIES_MAX: usize = 60;
-/// How long the points after a job's end may take to be reached.
-const AFTERMATH: Duration = Duration::from_secs(3);
+/// How long the points after a job's end may take to be reached: a witness that was killed over a question is asked again after ten seconds.
+const AFTERMATH: Duration = Duration::from_secs(12);
 /// Reached only when a job ends badly.
 const REFUND_POINT: &str = "exchange.refund.before_commit";
 
@@ -86,7 +86,8 @@ impl Rig {
 
     fn note(&mut self, point: &str) -> bool {
         self.kills += 1;
-        self.reached.insert(point.to_owned());
+        let (name, _) = point.split_once('@').unwrap_or((point, ""));
+        self.reached.insert(name.to_owned());
         true
     }
 
