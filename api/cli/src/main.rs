@@ -43,7 +43,7 @@ enum Command {
     Verify(verify::Arguments),
     /// Look after an exchange on its own machine.
     Admin(admin::Arguments),
-    /// Print the OpenAPI document, or what a statement looks like.
+    /// Print the OpenAPI document of the REST side.
     Schema(schema::Arguments),
     /// Parses a CSV file under limits; run by a worker.
     #[command(hide = true)]
