@@ -2,7 +2,7 @@
 
 use crate::{
     member::{Member, now, random},
-    offer::{self, Described},
+    offer::Described,
     process::PATIENCE,
     recorder::make_certificate,
     worker::PinnedExchange,
@@ -17,7 +17,8 @@ use entrepot_chain_statement::{
     Did, Envelope, Statement,
     canonical::to_canonical_json,
     ids::{DatasetId, JobId},
-    statements::{Agreement, Hold, Release, Role, SplitAmount},
+    split::split,
+    statements::{Agreement, Hold, Release, Role},
 };
 use serde_json::json;
 use std::{
@@ -285,15 +286,13 @@ impl Trade {
     pub fn release(&self, receipts: &[Envelope]) -> Release {
         let agreement: Agreement = self.agreement.open().expect("an agreement");
         let price = &agreement.price_per_query;
-        let part = |points: u16| offer::money(price.amount_minor * i64::from(points) / 10_000);
-        let split = agreement.split.iter().map(|s| SplitAmount { participant: s.participant.clone(), amount: part(s.share.get()) });
         Release {
             job_id: self.job_id.clone(),
             order: self.order.statement_hash(),
             hold: self.hold.statement_hash(),
             receipts: receipts.iter().map(Envelope::statement_hash).collect(),
             amount: price.clone(),
-            split: split.collect(),
+            split: split(price, &agreement.split).expect("a whole"),
             released_at: now(),
         }
     }

@@ -1,5 +1,6 @@
-//! What holds for the repository as a whole: who may depend on whom, and the style.
+//! What holds for the repository as a whole: who may depend on whom, the style, and that documents cite what is there.
 
+mod documents;
 mod layout;
 mod tidy;
 

@@ -40,6 +40,8 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const OUTBOX_MAX: usize = 256;
 /// Receipts that are told again after a reconnect.
 const REMINDERS_MAX: usize = 64;
+/// How long a party that lost another waits before it says so: the other knows why and shall speak first.
+const PEER_LOST_PAUSE: Duration = Duration::from_millis(500);
 
 /// An attempt that runs.
 struct Running {
@@ -331,12 +333,18 @@ impl Desk {
             let _ = self.outbox.try_send(Say::WorkProgress(v1::WorkProgress { job_id, attempt, done, total, step: step.to_owned() }));
         };
         let resources = Resources { settings: &self.settings, peers: &self.peers, dataset, report: &report };
+        let work = async {
+            let result = tokio::time::timeout(clock::until(admitted.deadline), runner::run(admitted, resources)).await;
+            let result = result.unwrap_or(Err(RunError::DeadlinePassed));
+            if result.as_ref().is_err_and(|error| error.code() == "peer_lost") {
+                tokio::time::sleep(PEER_LOST_PAUSE).await;
+            }
+            result
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => Err(RunError::Aborted),
-            result = tokio::time::timeout(clock::until(admitted.deadline), runner::run(admitted, resources)) => {
-                result.unwrap_or(Err(RunError::DeadlinePassed))
-            }
+            result = work => result,
         }
     }
 
@@ -422,7 +430,7 @@ impl Desk {
                 (attempt, ReleaseRefusal::State)
             };
             let Some(finished) = store.finished(&release.job_id, attempt).map_err(failed)? else { continue };
-            match release::check(&release, &finished, &self.settings.config.participant) {
+            match release::check(&release, &finished) {
                 Err(problem) => refusal = (attempt, problem),
                 Ok(()) if finished.shares.is_empty() => return Err((attempt, ReleaseRefusal::SharesDeleted)),
                 Ok(()) => {

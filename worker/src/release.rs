@@ -1,7 +1,7 @@
 //! What must be true before sealed shares leave this worker: the exchange signed that it paid, for exactly what this worker signed.
 
 use crate::state::FinishedAttempt;
-use entrepot_chain_statement::{Did, Envelope, money::BasisPoints, statements::Release};
+use entrepot_chain_statement::{Did, Envelope, statements::Release};
 
 /// Why shares stay here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum ReleaseRefusal {
     ForOtherReceipt,
     #[error("what is released is not the agreed price")]
     AmountDiffers,
-    #[error("the split does not sum to the price, or gives this worker's participant less than agreed")]
+    #[error("the price is not divided as the product says")]
     SplitDiffers,
     #[error("this worker has no result of this job")]
     UnknownJob,
@@ -52,7 +52,7 @@ pub(crate) fn open(envelope: &Envelope, exchange: &Did) -> Result<Release, Relea
 }
 
 /// Whether the release pays for this attempt of ours.
-pub(crate) fn check(release: &Release, finished: &FinishedAttempt, participant: &Did) -> Result<(), ReleaseRefusal> {
+pub(crate) fn check(release: &Release, finished: &FinishedAttempt) -> Result<(), ReleaseRefusal> {
     if release.job_id != finished.job_id || release.order != finished.order || release.hold != finished.hold {
         return Err(ReleaseRefusal::ForOtherOrder);
     }
@@ -63,16 +63,8 @@ pub(crate) fn check(release: &Release, finished: &FinishedAttempt, participant: 
     if release.amount != finished.price {
         return Err(ReleaseRefusal::AmountDiffers);
     }
-    let price = &finished.price;
-    if release.split.iter().any(|part| part.amount.currency != price.currency || part.amount.amount_minor < 0) {
-        return Err(ReleaseRefusal::SplitDiffers);
-    }
-    let sum = |of: &dyn Fn(&Did) -> bool| -> i128 {
-        release.split.iter().filter(|part| of(&part.participant)).map(|part| i128::from(part.amount.amount_minor)).sum()
-    };
-    // Who gets the remainder of the division is the exchange's rule; less than the rounded-down share is a breach.
-    let agreed = i128::from(price.amount_minor) * i128::from(finished.split_own) / i128::from(BasisPoints::WHOLE);
-    if sum(&|_| true) != i128::from(price.amount_minor) || sum(&|did| did == participant) < agreed {
+    // Every part: whoever lets another be cheated delivers what that one was not paid for.
+    if release.split != finished.split {
         return Err(ReleaseRefusal::SplitDiffers);
     }
     Ok(())
@@ -97,6 +89,10 @@ mod tests {
 
     fn job() -> JobId {
         JobId::compose(Timestamp(1), [1; 10])
+    }
+
+    fn parts(first: i64, third: i64) -> Vec<SplitAmount> {
+        [(1, first), (3, third)].map(|(seed, amount)| SplitAmount { participant: key(seed).did(), amount: money(amount) }).into()
     }
 
     fn finished() -> FinishedAttempt {
@@ -125,7 +121,7 @@ mod tests {
             order: Hash([2; 32]),
             hold: Hash([5; 32]),
             price: money(101),
-            split_own: 5_000,
+            split: parts(51, 50),
             receipt: Envelope::sign(&receipt, &key(2), [0; 32]).expect("it can be signed"),
             shares: Vec::new(),
             finished_at: Timestamp(2),
@@ -133,21 +129,20 @@ mod tests {
     }
 
     fn release() -> Release {
-        let part = |seed, amount| SplitAmount { participant: key(seed).did(), amount: money(amount) };
         Release {
             job_id: job(),
             order: Hash([2; 32]),
             hold: Hash([5; 32]),
             receipts: vec![Hash([0; 32]), finished().receipt.statement_hash(), Hash([0; 32])],
             amount: money(101),
-            split: vec![part(1, 50), part(3, 51)],
+            split: parts(51, 50),
             released_at: Timestamp(3),
         }
     }
 
     #[test]
     fn a_release_that_pays_what_was_agreed_is_obeyed() {
-        assert_eq!(check(&release(), &finished(), &key(1).did()), Ok(()));
+        assert_eq!(check(&release(), &finished()), Ok(()));
     }
 
     #[test]
@@ -163,7 +158,7 @@ mod tests {
         let with = |change: &dyn Fn(&mut Release)| {
             let mut release = release();
             change(&mut release);
-            check(&release, &finished(), &key(1).did()).expect_err("it was changed").code()
+            check(&release, &finished()).expect_err("it was changed").code()
         };
         assert_eq!(with(&|r| r.job_id = JobId::compose(Timestamp(2), [1; 10])), "release_for_other_order");
         assert_eq!(with(&|r| r.order = Hash([9; 32])), "release_for_other_order");
@@ -171,22 +166,12 @@ mod tests {
         assert_eq!(with(&|r| r.receipts.swap(0, 1)), "release_for_other_receipt");
         assert_eq!(with(&|r| r.receipts.truncate(2)), "release_for_other_receipt");
         assert_eq!(with(&|r| r.amount = money(100)), "release_amount_differs");
-        assert_eq!(with(&|r| r.split[0].amount = money(49)), "release_split_differs");
-        assert_eq!(
-            with(&|r| {
-                r.split[0].amount = money(49);
-                r.split[1].amount = money(52);
-            }),
-            "release_split_differs",
-            "one cent less than half, rounded down"
-        );
-        assert_eq!(
-            with(&|r| {
-                r.split[0].amount = money(151);
-                r.split[1].amount = money(-50);
-            }),
-            "release_split_differs"
-        );
+        // A cent of ours, a cent of another's, a cent too many; to someone else, to nobody; a debt.
+        for split in [parts(50, 51), parts(52, 49), parts(51, 51), parts(151, -50)] {
+            assert_eq!(with(&|r| r.split.clone_from(&split)), "release_split_differs", "{split:?}");
+        }
+        assert_eq!(with(&|r| r.split[1].participant = key(4).did()), "release_split_differs");
+        assert_eq!(with(&|r| r.split.truncate(1)), "release_split_differs");
         assert_eq!(with(&|r| r.split[0].amount.currency = "USD".parse().expect("three letters")), "release_split_differs");
     }
 }

@@ -219,7 +219,7 @@ fn sign(
         order: admitted.order_hash,
         hold: admitted.hold_hash,
         price: admitted.price().clone(),
-        split_own: admitted.split_own,
+        split: admitted.split.clone(),
         receipt,
         shares,
         finished_at,

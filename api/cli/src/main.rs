@@ -11,7 +11,7 @@ mod settings;
 mod tracing_setup;
 
 use clap::{Parser, Subcommand};
-use commands::{admin, dev, keygen, schema, serve, sign, token, verify, work};
+use commands::{admin, dev, keygen, schema, serve, sign, token, trust, verify, work};
 use output::Output;
 
 /// A marketplace for computations on data that stays where it is.
@@ -39,6 +39,8 @@ enum Command {
     Sign(sign::Arguments),
     /// Get an access token from an exchange.
     Token(token::Arguments),
+    /// Write a trust file: the keys that checking shall believe.
+    Trust(trust::Arguments),
     /// Check a receipt or certificate offline.
     Verify(verify::Arguments),
     /// Look after an exchange on its own machine.
@@ -79,6 +81,7 @@ async fn run(command: Command, output: &Output) -> exit::Outcome {
         Command::Keygen(arguments) => keygen::run(&arguments, output),
         Command::Sign(arguments) => sign::run(&arguments, output),
         Command::Token(arguments) => token::run(&arguments, output).await,
+        Command::Trust(arguments) => trust::run(&arguments, output),
         Command::Verify(arguments) => verify::run(&arguments, output),
         Command::Admin(arguments) => admin::run(arguments, output).await,
         Command::Schema(arguments) => schema::run(&arguments, output),

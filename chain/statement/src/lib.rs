@@ -13,6 +13,7 @@ pub mod ids;
 pub mod key;
 pub mod money;
 pub mod sealing;
+pub mod split;
 pub mod statements;
 pub mod time;
 pub mod wide;

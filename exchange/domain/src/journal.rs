@@ -3,9 +3,9 @@
 //! An account belongs to a participant or to the exchange and has one currency. A positive posting adds to what the account's owner may
 //! claim. Only the operator's issuance account may be negative: it is the test credit that was given out.
 
-use crate::split::{SplitError, split};
 use entrepot_chain_statement::{
     Currency, Did, Money,
+    split::{SplitError, split},
     statements::{SplitAmount, SplitShare},
 };
 use serde::{Deserialize, Serialize};
@@ -121,18 +121,17 @@ impl Entry {
     /// The held price is paid out by the agreement's rule. Also returns who got what, in the rule's order.
     pub fn release(exchange: &Did, price: &Money, rule: &[SplitShare]) -> Result<(Self, Vec<SplitAmount>), EntryError> {
         check_amount(price)?;
-        let amounts = split(price.amount_minor, rule)?;
+        let parts = split(price, rule)?;
         let account = |kind, owner: &Did| Account { kind, owner: owner.clone(), currency: price.currency.clone() };
         let mut postings = vec![Posting { account: account(AccountKind::Escrow, exchange), amount_minor: -price.amount_minor }];
-        let mut got = Vec::with_capacity(rule.len());
-        for (share, amount_minor) in rule.iter().zip(amounts) {
-            if amount_minor > 0 {
-                postings.push(Posting { account: account(AccountKind::Available, &share.participant), amount_minor });
-            }
-            let amount = Money { amount_minor, currency: price.currency.clone() };
-            got.push(SplitAmount { participant: share.participant.clone(), amount });
-        }
-        Ok((Self { kind: EntryKind::Release, postings }, got))
+        let paid = parts.iter().filter(|part| part.amount.amount_minor > 0);
+        postings.extend(
+            paid.map(|part| Posting {
+                account: account(AccountKind::Available, &part.participant),
+                amount_minor: part.amount.amount_minor,
+            }),
+        );
+        Ok((Self { kind: EntryKind::Release, postings }, parts))
     }
 
     fn transfer(kind: EntryKind, from: (AccountKind, &Did), to: (AccountKind, &Did), amount: &Money) -> Result<Self, EntryError> {

@@ -13,7 +13,6 @@ pub mod participant;
 pub mod product;
 pub mod receipt;
 pub mod refusal;
-pub mod split;
 
 pub use clock::Clock;
 pub use refusal::{Refusal, RefusalKind};

@@ -1,8 +1,7 @@
 //! Items a second through set intersection, beside what the curve alone allows: every item is multiplied once by each party.
 
-mod figure;
-
 use curve25519_dalek::{RistrettoPoint, Scalar};
+use entrepot_benches::{Figure, cores, fastest, on_every_core};
 use entrepot_mpc_protocol::{
     Party, memory,
     psi::{self, PsiLimits},
@@ -15,7 +14,7 @@ const REFERENCE_POINTS: u32 = 1 << 12;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let seconds = figure::fastest(3, || {
+    let seconds = fastest(3, || {
         let sizes = runtime.block_on(memory::run(1, |mut ctx| async move {
             let first = if ctx.party() == Party::ZERO { 0 } else { SET / 2 };
             if ctx.party() == Party::TWO {
@@ -28,15 +27,22 @@ fn main() {
     });
     let rng = &mut memory::rng(2, Party::ZERO);
     let (start, scalar) = (RistrettoPoint::random(rng), Scalar::random(rng));
-    let reference_seconds = figure::fastest(3, || {
-        figure::on_every_core(|| {
+    let reference_seconds = fastest(3, || {
+        on_every_core(|| {
             black_box((0..REFERENCE_POINTS).fold(start, |point, _| point * black_box(scalar)));
         });
     });
-    let multiplications = f64::from(REFERENCE_POINTS) * figure::cores() as f64 / reference_seconds;
+    let multiplications = f64::from(REFERENCE_POINTS) * cores() as f64 / reference_seconds;
     let conditions = format!(
         "two sets of {SET}, half in common, all parties on {} cores in one process; reference: ristretto255 multiplications a second on all cores / 2",
-        figure::cores()
+        cores()
     );
-    figure::print("psi.ecdh", f64::from(2 * SET) / seconds, "items/s", multiplications / 2.0, &conditions);
+    Figure {
+        name: "psi.ecdh",
+        value: f64::from(2 * SET) / seconds,
+        unit: "items/s",
+        reference: multiplications / 2.0,
+        conditions: &conditions,
+    }
+    .print();
 }

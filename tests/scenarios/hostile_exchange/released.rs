@@ -69,23 +69,23 @@ async fn no_share_leaves_for_the_release_of_something_else() {
 }
 
 #[tokio::test]
-async fn a_split_that_cheats_a_participant_gets_none_of_its_shares() {
+async fn a_split_that_cheats_anyone_gets_no_share_at_all() {
     let rig = Rig::start().await;
     let receipts = rig.run(&rig.trade).await;
     let genuine = rig.trade.release(&receipts);
     let refusal = async |party: usize, release: &Release| {
         rig.shares(party, &rig.trade, &rig.exchange.identity.sign(release)).await.err().unwrap_or_else(|| "handed over".to_owned())
     };
-    for cheated in 0..3 {
-        // A cent of this one's goes to the next.
+    for (cheated, asked) in (0..9).map(|case| (case / 3, case % 3)) {
+        // A cent of one's goes to the next.
         let mut release = genuine.clone();
         release.split[cheated].amount.amount_minor -= 1;
         release.split[(cheated + 1) % 3].amount.amount_minor += 1;
-        assert_eq!(refusal(cheated, &release).await, "release_split_differs", "party {cheated}, a cent less");
+        assert_eq!(refusal(asked, &release).await, "release_split_differs", "party {cheated} a cent less, party {asked} asked");
         // Its whole part goes to the exchange.
         let mut release = genuine.clone();
         release.split[cheated].participant = rig.exchange.identity.did();
-        assert_eq!(refusal(cheated, &release).await, "release_split_differs", "party {cheated}, nothing at all");
+        assert_eq!(refusal(asked, &release).await, "release_split_differs", "party {cheated} nothing at all, party {asked} asked");
     }
     for party in 0..3 {
         let mut less = genuine.clone();

@@ -12,8 +12,8 @@ use entrepot_api_wire::v1;
 use entrepot_chain_statement::{
     Did, Envelope, Hash, Money, Statement, Timestamp,
     ids::{DatasetId, JobId},
-    money::BasisPoints,
-    statements::{Agreement, ColumnKind, DataProduct, DatasetPolicy, Hold, Order, ProductTable, WorkerGrant, WorkerRole},
+    split::split,
+    statements::{Agreement, ColumnKind, DataProduct, DatasetPolicy, Hold, Order, ProductTable, SplitAmount, WorkerGrant, WorkerRole},
 };
 use entrepot_mpc_plan::{Plan, PlanError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,8 +101,8 @@ pub struct Admitted {
     pub dataset_id: Option<DatasetId>,
     /// Our own policy's bound on rows; none for the compute party.
     pub rows_max: Option<u32>,
-    /// What of the price our participant is promised, in basis points.
-    pub split_own: u16,
+    /// Who must be paid what before anything is handed over.
+    pub split: Vec<SplitAmount>,
     /// Where the workers are said to be, by party.
     pub peer_addresses: [String; 3],
     /// When to give up.
@@ -145,7 +145,7 @@ pub fn check(offer: &Offer, own: Own<'_>, record: Option<&AgreementRecord>, now:
     if now >= offer.deadline {
         return Err(Refusal::DeadlinePassed);
     }
-    let product = check_product(offer, own, now)?;
+    let (product, split) = check_product(offer, own, now)?;
     let agreement = check_agreement(offer, own, &product, now)?;
     check_parties(offer, own, &product, &agreement, now)?;
     let order = check_order(offer, &agreement, now)?;
@@ -153,7 +153,6 @@ pub fn check(offer: &Offer, own: Own<'_>, record: Option<&AgreementRecord>, now:
     let (plan, policy) = check_plan(offer, own, &product, &order)?;
     let order_hash = offer.order.statement_hash();
     check_memory(offer, &agreement, &order, order_hash, record)?;
-    let promised = product.split.iter().filter(|share| share.participant == *own.participant).map(|share| share.share.get());
     Ok(Admitted {
         job_id: offer.job_id.clone(),
         attempt: offer.attempt,
@@ -166,7 +165,7 @@ pub fn check(offer: &Offer, own: Own<'_>, record: Option<&AgreementRecord>, now:
         plan,
         dataset_id: product.tables.get(usize::from(offer.party)).map(|table| table.dataset_id.clone()),
         rows_max: policy.map(|policy| policy.rows_max),
-        split_own: promised.sum(),
+        split,
         peer_addresses: offer.peer_addresses.clone(),
         deadline: offer.deadline.min(now.plus_ms(RUN_MS_MAX)),
     })
@@ -181,7 +180,8 @@ fn participants(product: &DataProduct) -> impl Iterator<Item = &Did> {
     product.tables.iter().map(|table| &table.provider).chain([&product.compute_party])
 }
 
-fn check_product(offer: &Offer, own: Own<'_>, now: Timestamp) -> Result<DataProduct, Refusal> {
+/// The product, and who gets what of its price.
+fn check_product(offer: &Offer, own: Own<'_>, now: Timestamp) -> Result<(DataProduct, Vec<SplitAmount>), Refusal> {
     let product: DataProduct = open("product", &offer.product)?;
     if product.tables.len() != 2 {
         return Err(Refusal::ProductInvalid { problem: "it needs exactly two tables" });
@@ -203,13 +203,13 @@ fn check_product(offer: &Offer, own: Own<'_>, now: Timestamp) -> Result<DataProd
     if product.price_per_query.amount_minor < 0 {
         return Err(Refusal::ProductInvalid { problem: "its price is negative" });
     }
-    if product.split.iter().map(|share| u32::from(share.share.get())).sum::<u32>() != u32::from(BasisPoints::WHOLE) {
+    let Ok(split) = split(&product.price_per_query, &product.split) else {
         return Err(Refusal::ProductInvalid { problem: "its split does not sum to the whole price" });
-    }
+    };
     if now >= product.expires_at {
         return Err(Refusal::ProductExpired);
     }
-    Ok(product)
+    Ok((product, split))
 }
 
 fn check_agreement(offer: &Offer, own: Own<'_>, product: &DataProduct, now: Timestamp) -> Result<Agreement, Refusal> {

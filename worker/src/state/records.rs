@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use entrepot_chain_statement::{
     Envelope, Hash, Money, Timestamp,
     ids::{DatasetId, JobId},
-    statements::{ColumnKind, DatasetDescription},
+    statements::{ColumnKind, DatasetDescription, SplitAmount},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -81,8 +81,8 @@ pub struct FinishedAttempt {
     pub hold: Hash,
     /// The price.
     pub price: Money,
-    /// What of it our participant was promised, in basis points.
-    pub split_own: u16,
+    /// Who must be paid what of it before the shares are handed over.
+    pub split: Vec<SplitAmount>,
     /// The signed receipt.
     pub receipt: Envelope,
     /// The sealed shares; empty once their time is over.

@@ -1,7 +1,10 @@
 //! What survives, and what is found to be damaged.
 
 use super::*;
-use entrepot_chain_statement::{Envelope, Money, SigningKey, statements::Hold};
+use entrepot_chain_statement::{
+    Envelope, Money, SigningKey,
+    statements::{Hold, SplitAmount},
+};
 
 const AGREEMENT: Hash = Hash([1; 32]);
 const ORDER: Hash = Hash([2; 32]);
@@ -29,7 +32,7 @@ fn finished(attempt: u32, finished_at: Timestamp) -> FinishedAttempt {
         order: ORDER,
         hold: Hash([3; 32]),
         price: price(),
-        split_own: 5000,
+        split: vec![SplitAmount { participant: SigningKey::from_seed(&[9; 32]).did(), amount: price() }],
         receipt,
         shares: vec![StoredShare { share: 0, ciphertext: vec![1, 2, 3] }],
         finished_at,

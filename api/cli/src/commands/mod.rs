@@ -7,5 +7,6 @@ pub mod schema;
 pub mod serve;
 pub mod sign;
 pub mod token;
+pub mod trust;
 pub mod verify;
 pub mod work;

@@ -66,12 +66,12 @@ async fn seed_and_report(arguments: &Arguments, home: &Path, processes: &mut Pro
     let cast = Cast::make(home)?;
     let exchange = seed::start_exchange(arguments, home, &cast, processes, output).await?;
     let market = seed::enrol(&exchange, &cast, output).await?;
-    let workers = seed::start_workers(arguments, home, &cast, &exchange, &market, processes, output).await?;
-    let product = seed::offer(arguments, &cast, &exchange, &market, &workers, output).await?;
+    let grants = seed::start_workers(arguments, home, &cast, &exchange, &market, processes, output).await?;
+    let product = seed::offer(arguments, &cast, &exchange, &market, &grants, output).await?;
     seed::credit(&cast, &market, output).await?;
-    let trust = seed::trust(&cast, &exchange, &workers)?;
+    let trust = seed::trust(&cast, &exchange, &grants)?;
     let trust_path = home.join("trust.json");
-    files::write_public(&trust_path, trust.to_string().as_bytes())?;
+    files::write_public(&trust_path, &serde_json::to_vec(&trust).map_err(anyhow::Error::from)?)?;
     let report = json!({
         "url": exchange.rest, "exchange": exchange.did, "product_id": product, "trust": trust_path, "data_dir": home,
         "keys": cast.key_paths(), "processes": processes.ids(),

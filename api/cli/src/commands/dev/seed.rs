@@ -7,11 +7,15 @@ use super::{
 };
 use crate::{
     client::Client,
-    commands::admin,
+    commands::{
+        admin,
+        trust::{self, Exchange},
+    },
     exit::{ExitCode, Failure},
     files,
     output::Output,
 };
+use entrepot_chain_log::TrustFile;
 use entrepot_chain_statement::{
     BasisPoints, Did, Envelope, Money, Statement, ids,
     key::KeyFile,
@@ -21,7 +25,6 @@ use entrepot_chain_statement::{
     },
 };
 use rand_core::OsRng;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path, str::FromStr, time::Duration};
 
@@ -31,30 +34,12 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// ISO 4217's code for testing.
 const CURRENCY: &str = "XTS";
 
-/// What an exchange says of itself in its data folder.
-#[derive(Deserialize)]
-pub struct Exchange {
-    pub did: Did,
-    pub rest: String,
-    pub grpc: String,
-    pub grpc_ca: String,
-    pub origin: String,
-    pub log_key: String,
-    pub validator: String,
-}
-
 /// Signed-in clients of the participants.
 pub struct Market {
     operator: Client,
     lender: Client,
     bureau: Client,
     compute: Client,
-}
-
-/// A running worker and what it acts under.
-pub struct Worker {
-    key: KeyFile,
-    participant: Did,
 }
 
 pub async fn start_exchange(
@@ -77,7 +62,7 @@ pub async fn start_exchange(
     )?;
     let path = data_dir.join("exchange.json");
     processes.wait_for_file("exchange", &path).await?;
-    serde_json::from_slice(&files::read(&path)?).map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))
+    Exchange::read(&path)
 }
 
 pub async fn enrol(exchange: &Exchange, cast: &Cast, output: &Output) -> Result<Market, Failure> {
@@ -109,9 +94,9 @@ pub async fn start_workers(
     market: &Market,
     processes: &mut Processes,
     output: &Output,
-) -> Result<Vec<Worker>, Failure> {
+) -> Result<Vec<WorkerGrant>, Failure> {
     output.step("Granting and starting three workers");
-    let mut workers = Vec::new();
+    let mut grants = Vec::new();
     let sessions = [&market.lender, &market.bureau, &market.compute];
     for ((member, client), name) in cast.working().into_iter().zip(sessions).zip(["worker-lender", "worker-bureau", "worker-compute"]) {
         let folder = home.join(name);
@@ -128,16 +113,16 @@ pub async fn start_workers(
             not_before: now,
             expires_at: now.plus_ms(30 * DAY_MS),
         };
-        let grant = envelope(&grant, &member.key)?;
-        files::write_public(&folder.join("grant.json"), &grant.to_json())?;
-        client.post("/v1/worker-grants", &json!({"envelope": grant})).await?;
+        let signed = envelope(&grant, &member.key)?;
+        files::write_public(&folder.join("grant.json"), &signed.to_json())?;
+        client.post("/v1/worker-grants", &json!({"envelope": signed})).await?;
         let configuration = worker_configuration(arguments, &folder, member, cast, exchange)?;
         let path = folder.join("worker.toml");
         files::write_public(&path, configuration.to_string().as_bytes())?;
         processes.start(name, &["work", "--config", &path.display().to_string()])?;
-        workers.push(Worker { key, participant: member.did() });
+        grants.push(grant);
     }
-    Ok(workers)
+    Ok(grants)
 }
 
 fn worker_configuration(
@@ -154,7 +139,7 @@ fn worker_configuration(
         ("exchange", exchange.grpc.clone()),
         ("exchange_ca", exchange.grpc_ca.clone()),
         ("exchange_did", exchange.did.to_string()),
-        ("log_key", exchange.log_key.clone()),
+        ("log_key", exchange.log_key.to_string()),
         ("participant", member.did().to_string()),
         ("key", path("key.json")),
         ("grant", path("grant.json")),
@@ -202,13 +187,13 @@ pub async fn offer(
     cast: &Cast,
     exchange: &Exchange,
     market: &Market,
-    workers: &[Worker],
+    grants: &[WorkerGrant],
     output: &Output,
 ) -> Result<String, Failure> {
     let mut tables = Vec::new();
-    for ((member, client), worker) in [(&cast.lender, &market.lender), (&cast.bureau, &market.bureau)].into_iter().zip(workers) {
+    for ((member, client), grant) in [(&cast.lender, &market.lender), (&cast.bureau, &market.bureau)].into_iter().zip(grants) {
         let policy = policy(arguments, member, cast)?;
-        tables.push(register(member, client, worker, policy, output).await?);
+        tables.push(register(member, client, grant, policy, output).await?);
     }
     output.step("Publishing a product, signed by lender, bureau and compute party");
     let now = files::now();
@@ -240,14 +225,13 @@ pub async fn offer(
 async fn register(
     member: &Member,
     client: &Client,
-    worker: &Worker,
+    grant: &WorkerGrant,
     policy: DatasetPolicy,
     output: &Output,
 ) -> Result<ProductTable, Failure> {
     let (name, _) = dataset_of(member).ok_or_else(|| Failure::bad_input("no dataset"))?;
     output.step(&format!("Registering {}.{name}: its worker describes it, {} approves and signs", member.short, member.name));
-    let worker = worker.key.signing.did();
-    let accepted = client.post("/v1/datasets", &json!({"name": name, "worker": worker})).await?;
+    let accepted = client.post("/v1/datasets", &json!({"name": name, "worker": grant.worker})).await?;
     let id = field(&accepted, "dataset_id")?;
     let described = wait_for(client, &format!("/v1/datasets/{id}"), "described").await?;
     let description: DatasetDescription =
@@ -258,7 +242,7 @@ async fn register(
         holder: member.did(),
         right: Right::Hold,
         record: RightsRecord::Initial,
-        worker,
+        worker: grant.worker.clone(),
         description: description.clone(),
         issued_at: files::now(),
     };
@@ -284,24 +268,9 @@ pub async fn credit(cast: &Cast, market: &Market, output: &Output) -> Result<(),
 }
 
 /// The trust file of everyone here: keys known beforehand, because all of them were made here.
-pub fn trust(cast: &Cast, exchange: &Exchange, workers: &[Worker]) -> Result<Value, Failure> {
-    let witnesses: Vec<Value> = workers
-        .iter()
-        .map(|worker| {
-            let witness = worker.key.witness.did();
-            json!({"vkey": entrepot_chain_log::cosignature_vkey(&witness), "participant": worker.participant})
-        })
-        .collect();
+pub fn trust(cast: &Cast, exchange: &Exchange, grants: &[WorkerGrant]) -> Result<TrustFile, Failure> {
     let participants: Vec<Did> = cast.enrolling().iter().map(|member| member.did()).collect();
-    Ok(json!({
-        "format": "entrepot.trust.v1",
-        "log": {"origin": exchange.origin, "key": exchange.log_key},
-        "validators": [exchange.validator],
-        "witnesses": witnesses,
-        "quorum": 2,
-        "exchange": exchange.did,
-        "participants": participants,
-    }))
+    trust::compose(exchange, &participants, grants, None)
 }
 
 async fn wait_for(client: &Client, path: &str, state: &str) -> Result<Value, Failure> {

@@ -1,6 +1,9 @@
-//! Dividing a price among its receivers, to the last minor unit.
+//! Dividing a price among its receivers, to the last minor unit: the rule that exchange, workers and verifiers share.
 
-use entrepot_chain_statement::{BasisPoints, statements::SplitShare};
+use crate::{
+    BasisPoints, Money,
+    statements::{SplitAmount, SplitShare},
+};
 use thiserror::Error;
 
 /// Why an amount cannot be divided.
@@ -14,33 +17,47 @@ pub enum SplitError {
     Negative,
 }
 
-/// Amounts in the order of the shares, by largest remainder: everyone gets the whole units of its exact part, and the units left over go
-/// one each to the largest fractions; of equal fractions the one that stands first in the rule. The sum is exactly `amount_minor`.
-pub fn split(amount_minor: i64, shares: &[SplitShare]) -> Result<Vec<i64>, SplitError> {
+/// Who gets what, in the order of the shares, by largest remainder: everyone gets the whole units of its exact part, and the units left over
+/// go one each to the largest fractions; of equal fractions the one that stands first in the rule. The sum is exactly `price`.
+pub fn split(price: &Money, shares: &[SplitShare]) -> Result<Vec<SplitAmount>, SplitError> {
     let whole = i128::from(BasisPoints::WHOLE);
     if shares.iter().map(|share| i128::from(share.share.get())).sum::<i128>() != whole {
         return Err(SplitError::NotWhole);
     }
-    if amount_minor < 0 {
+    if price.amount_minor < 0 {
         return Err(SplitError::Negative);
     }
-    let exact: Vec<i128> = shares.iter().map(|share| i128::from(amount_minor) * i128::from(share.share.get())).collect();
+    let exact: Vec<i128> = shares.iter().map(|share| i128::from(price.amount_minor) * i128::from(share.share.get())).collect();
     // Each part is at most the amount, which was an i64.
     let mut amounts: Vec<i64> = exact.iter().map(|part| (part / whole) as i64).collect();
-    let left_over = amount_minor - amounts.iter().sum::<i64>();
+    let left_over = price.amount_minor - amounts.iter().sum::<i64>();
     let mut by_fraction: Vec<usize> = (0..shares.len()).collect();
     by_fraction.sort_by_key(|index| (-(exact[*index] % whole), *index));
     for index in by_fraction.into_iter().take(left_over as usize) {
         amounts[index] += 1;
     }
-    Ok(amounts)
+    let amount = |amount_minor| Money { amount_minor, currency: price.currency.clone() };
+    Ok(shares
+        .iter()
+        .zip(amounts)
+        .map(|(share, minor)| SplitAmount { participant: share.participant.clone(), amount: amount(minor) })
+        .collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use entrepot_chain_statement::SigningKey;
+    use crate::SigningKey;
     use proptest::prelude::*;
+
+    /// The amounts alone.
+    fn split_minor(amount_minor: i64, shares: &[SplitShare]) -> Result<Vec<i64>, SplitError> {
+        let price = Money { amount_minor, currency: "EUR".parse().expect("three letters") };
+        let parts = split(&price, shares)?;
+        assert!(parts.iter().zip(shares).all(|(part, share)| part.participant == share.participant));
+        assert!(parts.iter().all(|part| part.amount.currency == price.currency));
+        Ok(parts.into_iter().map(|part| part.amount.amount_minor).collect())
+    }
 
     fn shares(points: &[u16]) -> Vec<SplitShare> {
         points
@@ -55,21 +72,21 @@ mod tests {
 
     #[test]
     fn what_is_left_over_goes_to_the_largest_fractions_and_ties_to_the_first() {
-        assert_eq!(split(100, &shares(&[3_333, 3_333, 3_334])), Ok(vec![33, 33, 34]));
+        assert_eq!(split_minor(100, &shares(&[3_333, 3_333, 3_334])), Ok(vec![33, 33, 34]));
         // 33.333 each and one unit over: the first of the equal fractions of 3,333 loses to the larger 3,334.
-        assert_eq!(split(101, &shares(&[3_333, 3_333, 3_334])), Ok(vec![34, 33, 34]));
-        assert_eq!(split(1, &shares(&[5_000, 5_000])), Ok(vec![1, 0]));
-        assert_eq!(split(3, &shares(&[2_500, 2_500, 2_500, 2_500])), Ok(vec![1, 1, 1, 0]));
-        assert_eq!(split(0, &shares(&[10_000])), Ok(vec![0]));
-        assert_eq!(split(i64::MAX, &shares(&[10_000])), Ok(vec![i64::MAX]));
+        assert_eq!(split_minor(101, &shares(&[3_333, 3_333, 3_334])), Ok(vec![34, 33, 34]));
+        assert_eq!(split_minor(1, &shares(&[5_000, 5_000])), Ok(vec![1, 0]));
+        assert_eq!(split_minor(3, &shares(&[2_500, 2_500, 2_500, 2_500])), Ok(vec![1, 1, 1, 0]));
+        assert_eq!(split_minor(0, &shares(&[10_000])), Ok(vec![0]));
+        assert_eq!(split_minor(i64::MAX, &shares(&[10_000])), Ok(vec![i64::MAX]));
     }
 
     #[test]
     fn shares_that_are_no_whole_divide_nothing() {
-        assert_eq!(split(100, &shares(&[5_000, 4_999])), Err(SplitError::NotWhole));
-        assert_eq!(split(100, &shares(&[5_000, 5_001])), Err(SplitError::NotWhole));
-        assert_eq!(split(100, &[]), Err(SplitError::NotWhole));
-        assert_eq!(split(-1, &shares(&[10_000])), Err(SplitError::Negative));
+        assert_eq!(split_minor(100, &shares(&[5_000, 4_999])), Err(SplitError::NotWhole));
+        assert_eq!(split_minor(100, &shares(&[5_000, 5_001])), Err(SplitError::NotWhole));
+        assert_eq!(split_minor(100, &[]), Err(SplitError::NotWhole));
+        assert_eq!(split_minor(-1, &shares(&[10_000])), Err(SplitError::Negative));
     }
 
     fn whole() -> impl Strategy<Value = Vec<u16>> {
@@ -90,7 +107,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_appears_or_vanishes_and_nobody_is_off_by_a_unit(amount in 0..=i64::MAX, points in whole()) {
-            let amounts = split(amount, &shares(&points)).expect("a whole");
+            let amounts = split_minor(amount, &shares(&points)).expect("a whole");
             prop_assert_eq!(amounts.iter().map(|a| i128::from(*a)).sum::<i128>(), i128::from(amount));
             for (got, points) in amounts.iter().zip(&points) {
                 let exact = i128::from(amount) * i128::from(*points);

@@ -1,0 +1,81 @@
+//! Receipts a second into the chain: signatures checked, applied, in a synced block, under a checkpoint. Beside the signature checks alone.
+
+use entrepot_benches::{Figure, cores, fastest, on_every_core};
+use entrepot_chain_ledger::{Leaf, Outcome};
+use entrepot_chain_node::{Node, NodeConfig, NodeKeys, SoleMember, Submitter};
+use entrepot_chain_statement::{
+    Envelope, Hash, SigningKey, Timestamp,
+    envelope::verify_leaf_signature,
+    ids::JobId,
+    statements::{SealedShareDigest, Security, UsageReceipt},
+};
+use std::{hint::black_box, sync::Arc};
+
+const RECEIPTS: usize = 8_192;
+/// As many as the exchange submits at once.
+const BATCH: usize = 64;
+const RUNS: usize = 3;
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32])
+}
+
+fn receipt(number: usize, worker: &SigningKey) -> Leaf {
+    let digest = |share| SealedShareDigest { share, ciphertext: Hash([share; 32]) };
+    let receipt = UsageReceipt {
+        job_id: JobId::compose(Timestamp(number as i64), [3; 10]),
+        attempt: 1,
+        agreement: Hash([1; 32]),
+        order: Hash([2; 32]),
+        plan: Hash([3; 32]),
+        party: 0,
+        participant: key(8).did(),
+        worker: worker.did(),
+        security: Security::SemiHonest,
+        input_commitment: None,
+        rows_input: 0,
+        shares: vec![digest(0), digest(1)],
+        transcript: Hash([4; 32]),
+        finished_at: Timestamp(5),
+    };
+    let mut salt = [0; 32];
+    salt[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    Leaf::of(&Envelope::sign(&receipt, worker, salt).expect("signs")).expect("receipts are logged")
+}
+
+/// Seconds to log all of them on a new chain.
+async fn log(leaves: &[Leaf]) -> f64 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(|| Timestamp(1_700_000_000_000));
+    let config = NodeConfig { path: folder.path().join("chain"), origin: "entrepot/bench".to_owned(), clock };
+    let node = Node::open(config, NodeKeys { log: key(101), cosigning: key(102) }, SoleMember::default()).expect("the node opens");
+    let submitter = Submitter::new(node.clone(), key(9));
+    let start = std::time::Instant::now();
+    for batch in leaves.chunks(BATCH) {
+        let outcomes = submitter.submit(batch).await.expect("submits");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Accepted { .. })));
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    node.close().await;
+    seconds
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let worker = key(7);
+    let leaves: Vec<Leaf> = (0..RECEIPTS).map(|number| receipt(number, &worker)).collect();
+    let seconds = (0..RUNS).map(|_| runtime.block_on(log(&leaves))).fold(f64::INFINITY, f64::min);
+
+    // What cannot be saved: the worker's signature over the leaf, and the submitter's over the transaction.
+    let (did, leaf) = (worker.did(), &leaves[0]);
+    let signature = leaf.signatures[&did];
+    let checks = 2_000;
+    let reference_seconds = fastest(RUNS, || {
+        on_every_core(|| (0..2 * checks).for_each(|_| assert!(verify_leaf_signature(&did, black_box(&leaf.leaf), &signature))));
+    });
+    let reference = f64::from(checks) * cores() as f64 / reference_seconds;
+    let conditions = format!(
+        "{RECEIPTS} receipts of one signature each in batches of {BATCH}, one member, synced blocks; reference: two signatures a receipt checked on all cores"
+    );
+    Figure { name: "chain.anchor", value: RECEIPTS as f64 / seconds, unit: "receipts/s", reference, conditions: &conditions }.print();
+}
