@@ -54,9 +54,7 @@ def run_demo(market: dict[str, Any], report: Path) -> subprocess.CompletedProces
         "--report",
         str(report),
     ]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=180, check=False
-    )
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
 
 
 def oracle() -> tuple[dict[str, tuple[int, float, float]], int]:
@@ -64,17 +62,9 @@ def oracle() -> tuple[dict[str, tuple[int, float, float]], int]:
     groups: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with (ROOT / "data/unsplit.csv").open(newline="") as file:
         for row in csv.DictReader(file):
-            if (
-                row["in_lender"] == "1"
-                and row["in_bureau"] == "1"
-                and row["term"] == "term_36"
-            ):
-                groups[row["addr_state"]].append(
-                    (float(row["int_rate"]), float(row["annual_inc"]))
-                )
-    domain = json.loads((ROOT / "data/policies/lender.json").read_text())["columns"][
-        "addr_state"
-    ]["domain"]
+            if row["in_lender"] == "1" and row["in_bureau"] == "1" and row["term"] == "term_36":
+                groups[row["addr_state"]].append((float(row["int_rate"]), float(row["annual_inc"])))
+    domain = json.loads((ROOT / "data/policies/lender.json").read_text())["columns"]["addr_state"]["domain"]
     shown = {
         state: (
             len(rows),
@@ -87,9 +77,7 @@ def oracle() -> tuple[dict[str, tuple[int, float, float]], int]:
     return shown, len(domain) - len(shown)
 
 
-def test_the_demo_gives_what_the_oracle_gives(
-    market: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_demo_gives_what_the_oracle_gives(market: dict[str, Any], tmp_path: Path) -> None:
     done = run_demo(market, tmp_path / "report.json")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
@@ -105,9 +93,7 @@ def test_the_demo_gives_what_the_oracle_gives(
     assert sum(line["amount_minor"] for line in report["journal"]) == 0
 
 
-def test_a_receipt_verifies_by_the_command_line_and_a_changed_one_does_not(
-    market: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_receipt_verifies_by_the_command_line_and_a_changed_one_does_not(market: dict[str, Any], tmp_path: Path) -> None:
     done = run_demo(market, tmp_path / "report.json")
     assert done.returncode == 0, done.stdout + done.stderr
     entries = json.loads((tmp_path / "report.json").read_text())["receipts"]
@@ -126,9 +112,7 @@ def job_of(entries: list[dict[str, Any]]) -> str:
     return job_id
 
 
-def verify(
-    bundle: dict[str, Any], market: dict[str, Any], folder: Path
-) -> tuple[int, str]:
+def verify(bundle: dict[str, Any], market: dict[str, Any], folder: Path) -> tuple[int, str]:
     """Exit code and status of `entrepot verify`."""
     path = folder / "receipt.json"
     path.write_text(json.dumps(bundle))
@@ -140,7 +124,5 @@ def verify(
         "--trust",
         market["trust"],
     ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, json.loads(done.stdout)["status"]["state"]
