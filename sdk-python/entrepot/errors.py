@@ -5,6 +5,8 @@ Each error says what to do next. Errors of the exchange carry its stable `code` 
 
 from __future__ import annotations
 
+from pydantic import JsonValue
+
 
 class EntrepotError(Exception):
     """Anything that this package raises."""
@@ -26,7 +28,17 @@ class PlanError(EntrepotError):
 
 
 class ConnectionFailedError(EntrepotError):
-    """The exchange could not be reached, not even after retries. What a request did, if anything, is unknown; repeat it."""
+    """The exchange could not be reached, not even after retries. What a request did, if anything, is unknown: look before you repeat it."""
+
+
+class OrderUncertainError(EntrepotError):
+    """An order was signed and sent, and whether it was taken is unknown. Do not order again: send the same one again, later or from another
+    process, with `client.orders.place(error.envelope)`; it is taken and paid at most once."""
+
+    def __init__(self, order_id: str, envelope: dict[str, JsonValue], cause: EntrepotError) -> None:
+        super().__init__(f"whether order {order_id} was taken is unknown ({cause}); send it again with client.orders.place(error.envelope)")
+        self.order_id = order_id
+        self.envelope = envelope
 
 
 class UnexpectedResponseError(EntrepotError):

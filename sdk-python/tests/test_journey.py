@@ -9,7 +9,7 @@ import pytest
 
 import entrepot
 from entrepot.models import Envelope
-from tests.world import SQL, Json, World, payload
+from tests.world import SQL, Json, World, hash_of, payload
 
 ROWS = (
     ("AL", 20, 13.5, Decimal("1000000.01")),
@@ -54,13 +54,26 @@ def test_orders_are_listed_and_results_fetched_again_by_another_client() -> None
     assert len(list(world.sent("POST", f"/v1/orders/{job.order_id}/cancel"))) == 1
 
 
-def test_an_agreement_is_used_until_its_quota_is_spent_and_then_signed_anew() -> None:
+def test_a_spent_quota_is_final_and_no_agreement_is_signed_to_renew_it() -> None:
     world = World()
     quote = world.client().products.get("loans-with-credit").quote(SQL)
-    for _ in range(4):
+    for _ in range(3):
         quote.order()
-    assert [payload(order)["sequence"] for order in world.orders] == ["1", "2", "3", "1"]
+    with pytest.raises(entrepot.ConflictError) as caught:
+        quote.order()
+    assert caught.value.code == "quota_spent"
+    assert [payload(order)["sequence"] for order in world.orders] == ["1", "2", "3"]
+    assert len(world.agreements) == 1
+
+
+def test_an_agreement_that_expired_is_signed_anew() -> None:
+    world = World()
+    quote = world.client().products.get("loans-with-credit").quote(SQL)
+    quote.order()
+    world.ended.add(payload(world.agreements[0])["agreement_id"])
+    quote.order()
     assert len(world.agreements) == 2
+    assert payload(world.orders[1])["agreement"] == hash_of(world.agreements[1])
 
 
 def test_the_next_number_is_counted_where_the_exchange_does_not_tell_it() -> None:

@@ -77,6 +77,10 @@ def payload(envelope: Envelope) -> Json:
     return value
 
 
+def _refusal(status: int, code: str, detail: str) -> httpx2.Response:
+    return httpx2.Response(status, json={"code": code, "detail": detail})
+
+
 def money(amount_minor: int) -> Json:
     """Euro."""
     return {"amount_minor": str(amount_minor), "currency": "EUR"}
@@ -92,6 +96,11 @@ class World:
     refund: bool = False
     events_broken: bool = False
     withhold: bool = False
+    # So many requests to place or read an order fail: those before they arrive, these after.
+    orders_unheard: int = 0
+    orders_unanswered: int = 0
+    # Every order is refused with this code.
+    refuse_orders: str | None = None
     # Answers about any job with the first order's papers; with `swap_order` also says that this is the job's order.
     swap_result: bool = False
     swap_order: bool = False
@@ -106,6 +115,10 @@ class World:
         self.product = signed("data-product", self._changed("product", self._product()), *self.participants)
         self.agreements: list[Envelope] = []
         self.orders: list[Envelope] = []
+        # Agreements that have expired by the exchange's clock.
+        self.ended: set[str] = set()
+        # What was answered to orders, by idempotency key.
+        self.kept: dict[str, Json] = {}
         self.trust = entrepot.Trust.parse(json.dumps(self._trust()))
 
     def _trust(self) -> Json:
@@ -326,7 +339,7 @@ class World:
         if path.startswith("/v1/agreements"):
             return self._agreements(method, path, body)
         if path.startswith("/v1/orders"):
-            return self._orders(method, path, body)
+            return self._unreliably(lambda: self._orders(request, body))
         return self._jobs(path)
 
     def _answer(self, name: str, answer: Json, status: int = 200) -> httpx2.Response:
@@ -353,20 +366,41 @@ class World:
         used = sum(payload(order)["agreement"] == hash_of(agreement) for order in self.orders)
         return {"agreement_id": payload(agreement)["agreement_id"], "envelope": agreement, "next_sequence": str(used + 1)}
 
-    def _orders(self, method: str, path: str, body: Json) -> httpx2.Response:
+    def _unreliably(self, answer: Callable[[], httpx2.Response]) -> httpx2.Response:
+        if self.orders_unheard > 0:
+            self.orders_unheard -= 1
+            raise httpx2.ConnectError("refused")
+        given = answer()
+        if self.orders_unanswered > 0:
+            self.orders_unanswered -= 1
+            raise httpx2.ReadError("reset")
+        return given
+
+    def _orders(self, request: httpx2.Request, body: Json) -> httpx2.Response:
+        path = request.url.path
         if path.endswith("/cancel"):
             return httpx2.Response(200, json={})
-        if method == "POST":
-            agreement = next(a for a in self.agreements if hash_of(a) == payload(body["envelope"])["agreement"])
-            if payload(body["envelope"])["sequence"] == str(payload(agreement)["quota_queries"] + 1):
-                problem = {"code": "quota_spent", "detail": "the agreement allows 3 queries and all of them are used"}
-                return httpx2.Response(409, json=problem)
-            self.orders.append(body["envelope"])
-            return httpx2.Response(201, json=self._order_view(body["envelope"]))
+        if request.method == "POST":
+            return self._place(request.headers["idempotency-key"], body["envelope"])
         views = [self._order_view(order) for order in self.orders]
         if path == "/v1/orders":
             return httpx2.Response(200, json={"items": views})
-        return httpx2.Response(200, json=next(view for view in views if path.endswith(view["order_id"])))
+        found = next((view for view in views if path.endswith(view["order_id"])), None)
+        return httpx2.Response(200, json=found) if found else _refusal(404, "not_found", "there is no such order")
+
+    def _place(self, key: str, order: Envelope) -> httpx2.Response:
+        if key not in self.kept:
+            agreement = next(payload(a) for a in self.agreements if hash_of(a) == payload(order)["agreement"])
+            if self.refuse_orders:
+                return _refusal(409, self.refuse_orders, "no")
+            # Nothing in this world changes the product, so that all orders count.
+            if len(self.orders) >= agreement["quota_queries"]:
+                return _refusal(409, "quota_spent", "the product allows 3 queries and all of them are used")
+            if agreement["agreement_id"] in self.ended:
+                return _refusal(409, "agreement_expired", "the agreement has expired")
+            self.orders.append(order)
+            self.kept[key] = self._order_view(order)
+        return httpx2.Response(201, json=self.kept[key])
 
     def _order_view(self, order: Envelope) -> Json:
         agreement = next(a for a in self.agreements if hash_of(a) == payload(order)["agreement"])
@@ -381,13 +415,13 @@ class World:
     def _jobs(self, path: str) -> httpx2.Response:
         order = next((order for order in self.orders if path.split("/")[3] == self.job_id(order)), None)
         if order is None:
-            return httpx2.Response(404, json={"code": "not_found", "detail": "there is no such job"})
+            return _refusal(404, "not_found", "there is no such job")
         named = order
         if self.swap_result:
             order = self.orders[0]
         if path.endswith("/events"):
             if self.events_broken:
-                return httpx2.Response(503, json={"code": "unavailable", "detail": "no events today"})
+                return _refusal(503, "unavailable", "no events today")
             return httpx2.Response(200, content=self._event_stream(), headers={"content-type": "text/event-stream"})
         if path.endswith("/receipt"):
             return httpx2.Response(200, json=self.bundle(order))

@@ -17,14 +17,16 @@ from entrepot._progress import JobFollower, ProgressBar
 from entrepot.errors import (
     ApiError,
     ConnectionFailedError,
+    EntrepotError,
     EvidenceError,
     JobRefundedError,
     JobTimeoutError,
     NotFoundError,
+    OrderUncertainError,
     ResultWithheldError,
     UnexpectedResponseError,
 )
-from entrepot.models import JobView, OrderView, RefundStatement, ResultView
+from entrepot.models import Envelope, JobView, OrderPlaced, OrderStatement, OrderView, RefundStatement, ResultView
 from entrepot.table import Table
 
 if TYPE_CHECKING:
@@ -38,6 +40,11 @@ _LOGGED_POLL_S = 0.5
 # Streams that end without an event before asking takes over.
 _FRUITLESS_MAX = 3
 _OVER = ("delivered", "refunded")
+# An order of unknown fate is sent again this often, and not after this long: enough for an exchange that restarts.
+_PLACE_TRIES_MAX = 5
+_PLACE_S_MAX = 60.0
+# Pauses grow as if the requests' own retries, which came first, had been counted.
+_PLACE_FIRST_PAUSE = 2
 
 
 class AsyncReceipt:
@@ -218,6 +225,43 @@ class AsyncOrders:
         async for view in self._client.transport.pages("/v1/orders", OrderView):
             yield AsyncOrder(self._client, view)
 
+    async def place(self, envelope: Envelope) -> AsyncJob:
+        """Sends an order that you signed. However often it is sent, and by whatever client of yours, it is taken and paid once.
+
+        While its fate is unknown, asks for it and sends the very same again; raises `OrderUncertainError` if that does not help.
+        """
+        client = self._client
+        order_id = evidence.open_signed(envelope, OrderStatement, [client.require_key().did]).order_id
+        deadline = time.monotonic() + _PLACE_S_MAX
+        attempt = 0
+        while True:
+            try:
+                return await self._send(order_id, envelope)
+            except (ConnectionFailedError, ApiError, UnexpectedResponseError) as error:
+                if _is_refusal(error):
+                    raise
+                failure = error
+            if (job := await self._taken(order_id)) is not None:
+                return job
+            attempt += 1
+            if attempt >= _PLACE_TRIES_MAX or time.monotonic() >= deadline:
+                raise OrderUncertainError(order_id, envelope, failure) from failure
+            await async_sleep(client.transport.retry.pause_s(attempt + _PLACE_FIRST_PAUSE))
+
+    async def _send(self, order_id: str, envelope: Envelope) -> AsyncJob:
+        # Its id is its idempotency key: also a later process, which knows nothing but the order, repeats this very request.
+        answer = await self._client.transport.post("/v1/orders", {"envelope": envelope}, idempotency_key=order_id)
+        placed = answer.view(OrderPlaced)
+        if placed.order_id != order_id:
+            raise UnexpectedResponseError("the exchange answered about another order")
+        return AsyncJob(self._client, placed.job_id, order_id)
+
+    async def _taken(self, order_id: str) -> AsyncJob | None:
+        try:
+            return (await self.get(order_id)).job
+        except (ConnectionFailedError, ApiError, UnexpectedResponseError):
+            return None
+
     async def get(self, order_id: str) -> AsyncOrder:
         """One of them."""
         view = (await self._client.transport.get(f"/v1/orders/{order_id}")).view(OrderView)
@@ -238,6 +282,14 @@ class AsyncJobs:
         if view.job_id != job_id:
             raise UnexpectedResponseError("the exchange answered about another job")
         return AsyncJob(self._client, job_id, view.order_id)
+
+
+def _is_refusal(error: EntrepotError) -> bool:
+    """Whether the exchange said no to an order, so that it did not take it. An earlier try of the same request, whose answer was lost, is
+    excluded: what was taken under an idempotency key is answered with that, and never refused."""
+    if not isinstance(error, ApiError) or not 400 <= error.status < 500 or error.status in (401, 408, 429):
+        return False
+    return error.code not in ("idempotency_in_flight", "idempotency_key_reused", "order_exists")
 
 
 def _object(body: bytes) -> dict[str, object]:

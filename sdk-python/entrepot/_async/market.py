@@ -19,7 +19,6 @@ from entrepot.models import (
     DatasetPolicy,
     Envelope,
     Money,
-    OrderPlaced,
     OrderStatement,
     OrderView,
     PartyPin,
@@ -109,15 +108,18 @@ class AsyncQuote:
         return f"{head}<ol>{steps}</ol><p>What each party learns:</p><ul>{leaks}</ul>"
 
     async def order(self) -> AsyncJob:
-        """Signs the order, and an agreement if there is none on these terms, and pays from the balance."""
+        """Signs the order, and an agreement if there is none on these terms, and pays from the balance.
+
+        Raises `OrderUncertainError` if it stays unknown whether the order was taken.
+        """
         client = self._client
         # One order at a time: orders of an agreement are numbered without gaps.
         async with client.order_lock:
             try:
                 return await self._order(await client.agreements.find(self._product, self.parties))
             except ConflictError as error:
-                # The agreement found was used up meanwhile; nothing was taken.
-                if error.code not in ("quota_spent", "agreement_expired"):
+                # By the exchange's clock, which is the one that counts. A spent quota is final: no agreement renews it.
+                if error.code != "agreement_expired":
                     raise
             return await self._order(None)
 
@@ -136,11 +138,7 @@ class AsyncQuote:
             issued_at=now,
             expires_at=min(now + _ORDER_LIFETIME_MS, agreement.statement.expires_at),
         )
-        envelope = client.sign_statement(order)
-        placed = (await client.transport.post("/v1/orders", {"envelope": envelope})).view(OrderPlaced)
-        if placed.order_id != order.order_id:
-            raise UnexpectedResponseError("the exchange answered about another order")
-        return AsyncJob(client, placed.job_id, order.order_id)
+        return await client.orders.place(client.sign_statement(order))
 
 
 class AsyncAgreement:

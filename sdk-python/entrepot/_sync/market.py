@@ -21,7 +21,6 @@ from entrepot.models import (
     DatasetPolicy,
     Envelope,
     Money,
-    OrderPlaced,
     OrderStatement,
     OrderView,
     PartyPin,
@@ -111,15 +110,18 @@ class Quote:
         return f"{head}<ol>{steps}</ol><p>What each party learns:</p><ul>{leaks}</ul>"
 
     def order(self) -> Job:
-        """Signs the order, and an agreement if there is none on these terms, and pays from the balance."""
+        """Signs the order, and an agreement if there is none on these terms, and pays from the balance.
+
+        Raises `OrderUncertainError` if it stays unknown whether the order was taken.
+        """
         client = self._client
         # One order at a time: orders of an agreement are numbered without gaps.
         with client.order_lock:
             try:
                 return self._order(client.agreements.find(self._product, self.parties))
             except ConflictError as error:
-                # The agreement found was used up meanwhile; nothing was taken.
-                if error.code not in ("quota_spent", "agreement_expired"):
+                # By the exchange's clock, which is the one that counts. A spent quota is final: no agreement renews it.
+                if error.code != "agreement_expired":
                     raise
             return self._order(None)
 
@@ -138,11 +140,7 @@ class Quote:
             issued_at=now,
             expires_at=min(now + _ORDER_LIFETIME_MS, agreement.statement.expires_at),
         )
-        envelope = client.sign_statement(order)
-        placed = (client.transport.post("/v1/orders", {"envelope": envelope})).view(OrderPlaced)
-        if placed.order_id != order.order_id:
-            raise UnexpectedResponseError("the exchange answered about another order")
-        return Job(client, placed.job_id, order.order_id)
+        return client.orders.place(client.sign_statement(order))
 
 
 class Agreement:

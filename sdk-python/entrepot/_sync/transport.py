@@ -97,7 +97,7 @@ class Transport:
     def __init__(self, url: str, key: _native.Key | None, exchange: str | None, options: TransportOptions) -> None:
         self.key = key
         self._exchange = exchange
-        self._retry = options.retry
+        self.retry = options.retry
         self._timeout_s = options.timeout_s
         self._token: tuple[str, float] | None = None
         self._token_lock = Lock()
@@ -119,10 +119,12 @@ class Transport:
         """GET."""
         return self._request("GET", path, params=params, anonymous=anonymous)
 
-    def post(self, path: str, body: Mapping[str, JsonValue], *, anonymous: bool = False) -> Answer:
+    def post(
+        self, path: str, body: Mapping[str, JsonValue], *, anonymous: bool = False, idempotency_key: str | None = None
+    ) -> Answer:
         """POST of JSON. One Idempotency-Key for all its tries, so that it takes effect once however often it is sent."""
         content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
-        headers = {"content-type": "application/json", "idempotency-key": _native.random_token()}
+        headers = {"content-type": "application/json", "idempotency-key": idempotency_key or _native.random_token()}
         return self._request("POST", path, content=content, headers=headers, anonymous=anonymous)
 
     def pages(self, path: str, kind: type[ViewType], params: Mapping[str, str] | None = None) -> Iterator[ViewType]:
@@ -178,9 +180,9 @@ class Transport:
                 renewed, self._token = True, None
                 continue
             except _Retryable as retryable:
-                if attempt >= self._retry.retries_max:
+                if attempt >= self.retry.retries_max:
                     raise retryable.error from retryable.__cause__
-                pause_s = self._retry.pause_s(attempt, retryable.retry_after)
+                pause_s = self.retry.pause_s(attempt, retryable.retry_after)
             attempt += 1
             sleep(pause_s)
 
@@ -193,7 +195,7 @@ class Transport:
                 if 200 <= response.status_code < 300:
                     return Answer(response.status_code, body)
                 error = _refused(response, body)
-                if self._retry.is_retryable(error.status, error.code):
+                if self.retry.is_retryable(error.status, error.code):
                     raise _Retryable(error, response.headers.get("retry-after"))
                 raise error
         except httpx2.TransportError as failure:
@@ -227,9 +229,9 @@ class Transport:
                 token = (self._once("POST", "/v1/token", None, content, headers)).view(_Token)
                 return token.access_token, time.monotonic() + max(token.expires_in - _RENEW_BEFORE_S, 1)
             except _Retryable as retryable:
-                if attempt >= self._retry.retries_max:
+                if attempt >= self.retry.retries_max:
                     raise retryable.error from retryable.__cause__
-                pause_s = self._retry.pause_s(attempt, retryable.retry_after)
+                pause_s = self.retry.pause_s(attempt, retryable.retry_after)
             attempt += 1
             sleep(pause_s)
 
