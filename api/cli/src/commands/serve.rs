@@ -201,7 +201,7 @@ impl Exchange {
         let tasks = TaskTracker::new();
         let backups = FolderBackups::new(&settings.data_dir, &database(&settings.data_dir), self.market.store.clone(), self.node.clone());
         let routes = backup::attach(router::router(app), Arc::new(backups));
-        tasks.spawn(serve::serve(rest, routes, rest_tls, stop.clone()));
+        tasks.spawn(serve::serve(rest, routes, rest_tls, serve::Patience::default(), stop.clone()));
         let (market, certificate, key) = (self.market.clone(), self.keys.grpc_certificate.clone(), self.keys.grpc_key.clone());
         let (registry, grpc_stop) = (self.registry.clone(), stop.clone());
         tasks.spawn(async move {

@@ -206,3 +206,15 @@ async fn the_exchange_says_whether_it_lives_and_works() {
     exchange.market.store.close().await;
     get("/readyz").await.expect_problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready");
 }
+
+#[tokio::test]
+async fn methods_that_strangers_invent_are_one_figure() {
+    let exchange = TestExchange::start().await;
+    for method in ["INVENTED1", "INVENTED2"] {
+        let request = Request::builder().method(method).uri("/livez").body(Body::empty()).expect("a request");
+        exchange.send(request).await.expect_problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
+    }
+    let metrics = exchange.send(Request::get("/metrics").body(Body::empty()).expect("a request")).await;
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(text.contains("method=\"other\"") && !text.contains("INVENTED"), "{text}");
+}

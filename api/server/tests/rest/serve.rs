@@ -1,7 +1,10 @@
 //! The listener: plain and TLS connections, a graceful stop.
 
 use crate::harness::TestExchange;
-use entrepot_api_server::{serve, tls};
+use entrepot_api_server::{
+    serve::{self, Patience},
+    tls,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -25,7 +28,7 @@ async fn plain_connections_are_served_until_the_stop() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();
-    let server = tokio::spawn(serve::serve(listener, exchange.router.clone(), None, stop.clone()));
+    let server = tokio::spawn(serve::serve(listener, exchange.router.clone(), None, Patience::default(), stop.clone()));
     assert!(talk(TcpStream::connect(address).await.expect("connects")).await.starts_with("HTTP/1.1 200"));
     // An idle connection does not hold the stop up.
     let idle = TcpStream::connect(address).await.expect("connects");
@@ -48,7 +51,7 @@ async fn tls_connections_are_served_with_the_given_certificate() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();
-    let server = tokio::spawn(serve::serve(listener, exchange.router.clone(), Some(config), stop.clone()));
+    let server = tokio::spawn(serve::serve(listener, exchange.router.clone(), Some(config), Patience::default(), stop.clone()));
 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(issued.cert.der().clone()).expect("a root");
@@ -67,6 +70,40 @@ async fn tls_connections_are_served_with_the_given_certificate() {
     let mut answer = Vec::new();
     let _reset = plain.read_to_end(&mut answer).await;
     assert!(!answer.starts_with(b"HTTP"));
+    stop.cancel();
+    server.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_keep_others_out() {
+    let exchange = TestExchange::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let patience = Patience { connections_max: 8, header_timeout: Duration::from_millis(200) };
+    let server = tokio::spawn(serve::serve(listener, exchange.router.clone(), None, patience, stop.clone()));
+    let mut silent = Vec::new();
+    // Nothing at all, the beginning of HTTP/2's preface, all of it, and the beginning of a request.
+    for begun in ["", "PRI * HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /livez HTTP/1.1\r\n"] {
+        for _ in 0..8 {
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            stream.write_all(begun.as_bytes()).await.expect("written");
+            silent.push(stream);
+        }
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(60), talk(TcpStream::connect(address).await.expect("connects"))).await;
+    assert!(answer.expect("it is its turn").starts_with("HTTP/1.1 200"));
+    // Whoever speaks in time is not cut off: a connection outlives the limit between two requests.
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("written");
+        let mut begun = [0; 12];
+        stream.read_exact(&mut begun).await.expect("an answer");
+        assert_eq!(&begun, b"HTTP/1.1 200");
+        let mut rest = [0; 4096];
+        let _ = stream.read(&mut rest).await.expect("the rest of it");
+    }
     stop.cancel();
     server.await.expect("no panic");
 }

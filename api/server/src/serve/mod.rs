@@ -1,5 +1,7 @@
 //! Accepts connections until told to stop, then lets open ones end.
 
+mod preface;
+
 use crate::limits::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HANDSHAKE_TIMEOUT, HEADER_TIMEOUT};
 use axum::Router;
 use hyper_util::{
@@ -7,6 +9,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
+use preface::PrefaceTimeout;
 use rustls::ServerConfig;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -20,11 +23,26 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Pause after a failed accept: too many open files pass, and a tight loop would not help.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What a listener grants to strangers.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Open connections.
+    pub connections_max: usize,
+    /// Time until a request's head must be there, counted from the opening of the connection or the end of the request before.
+    pub header_timeout: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connections_max: CONNECTIONS_MAX, header_timeout: HEADER_TIMEOUT }
+    }
+}
+
 /// Serves `router` on `listener`, with TLS if a configuration is given, until `stop` is cancelled. Requests that are under way then
 /// get [`DRAIN_TIMEOUT`] to end.
-pub async fn serve(listener: TcpListener, router: Router, tls: Option<Arc<ServerConfig>>, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, tls: Option<Arc<ServerConfig>>, patience: Patience, stop: CancellationToken) {
     let connections = TaskTracker::new();
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(patience.connections_max));
     let acceptor = tls.map(TlsAcceptor::from);
     loop {
         let accepted = tokio::select! {
@@ -43,9 +61,9 @@ pub async fn serve(listener: TcpListener, router: Router, tls: Option<Arc<Server
         connections.spawn(async move {
             let _slot = slot;
             match acceptor {
-                None => talk(stream, router, stop).await,
+                None => talk(stream, router, patience, stop).await,
                 Some(acceptor) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => talk(stream, router, stop).await,
+                    Ok(Ok(stream)) => talk(stream, router, patience, stop).await,
                     Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed"),
                     Err(_) => tracing::debug!("a TLS handshake took too long"),
                 },
@@ -65,10 +83,19 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(T
     Ok((stream, slot))
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router, stop: CancellationToken) {
+async fn talk<S>(stream: S, router: Router, patience: Patience, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stream = PrefaceTimeout::new(stream, patience.header_timeout);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT).max_header_list_size(16 * 1024);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.header_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(patience.header_timeout)
+        .keep_alive_timeout(patience.header_timeout)
+        .max_header_list_size(16 * 1024);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
