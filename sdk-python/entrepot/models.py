@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
 Envelope: TypeAlias = dict[str, JsonValue]
 """A signed statement as the exchange sends it; opaque here, opened by native code."""
@@ -405,6 +405,81 @@ class JournalEntryView(View):
 
 
 class AuditEventView(View):
-    """Something that happened, as a regulator sees it; its fields depend on its kind."""
+    """A statement that was logged."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    leaf_index: Wide | None = None
+    leaf: str
+    statement_hash: str
+    kind: str
+    subject_kind: str
+    subject_id: str
+    accepted_at: Wide
+    envelope: Envelope
+
+
+class AuditNode(View):
+    """One thing of a trace. `of` is the kind of a statement or of a journal entry."""
+
+    kind: str
+    id: str
+    of: str | None = None
+    leaf: str | None = None
+    leaf_index: Wide | None = None
+    state: str | None = None
+    rejection: str | None = None
+    at: Wide | None = None
+
+
+class AuditEdge(View):
+    """What one thing of a trace is to another: an order `uses` an agreement."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+    relation: str
+
+
+class AuditTrace(View):
+    """What one thing is connected with, both ways. `truncated` if a limit cut it short: ask about something smaller."""
+
+    start: str
+    nodes: list[AuditNode]
+    edges: list[AuditEdge]
+    truncated: bool
+
+    @property
+    def ids(self) -> set[str]:
+        """Ids of everything in it."""
+        return {node.id for node in self.nodes}
+
+
+class LogCheckpoint(View):
+    """A checkpoint: a C2SP signed note about a log of this size."""
+
+    size: Wide
+    note: str
+
+
+class LogConsistency(View):
+    """A proof (RFC 6962 §2.1.2) that a log begins with a smaller one."""
+
+    proof: list[str]
+
+
+class AuditConsistency(View):
+    """Two checkpoints, and the proof (RFC 6962 §2.1.2) that the second log begins with the first."""
+
+    first: LogCheckpoint = Field(alias="from")
+    second: LogCheckpoint = Field(alias="to")
+    proof: list[str]
+
+
+class StuckJob(View):
+    """A job that ought to have moved."""
+
+    job_id: str
+    state: str
+    attempt: int
+    deadline: Wide | None = None
+    changed_at: Wide

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import JsonValue
 
@@ -14,16 +14,20 @@ from entrepot._io import async_sleep
 from entrepot.errors import EntrepotError, UnexpectedResponseError
 from entrepot.models import (
     AccountView,
+    AuditConsistency,
     AuditEventView,
+    AuditTrace,
     Balance,
     DatasetDescription,
     DatasetView,
     JournalEntryView,
+    LogConsistency,
     Money,
     ParticipantEnrolment,
     ParticipantView,
     RightsRegistration,
     Role,
+    StuckJob,
     WorkerGrant,
     WorkerGrantView,
     WorkerRole,
@@ -53,9 +57,9 @@ class AsyncParticipants:
         envelope = self._client.sign_statement(statement)
         return (await self._client.transport.post("/v1/participants", {"envelope": envelope}, anonymous=True)).view(ParticipantView)
 
-    def list(self) -> AsyncIterator[ParticipantView]:
-        """Everyone whom you may see."""
-        return self._client.transport.pages("/v1/participants", ParticipantView)
+    def list(self, state: Literal["approved", "pending"] = "approved") -> AsyncIterator[ParticipantView]:
+        """Everyone who takes part; an operator also sees who waits for approval."""
+        return self._client.transport.pages("/v1/participants", ParticipantView, {"state": state})
 
     async def get(self, did: str) -> ParticipantView:
         """One participant."""
@@ -234,25 +238,26 @@ class AsyncAudit:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def trace(self, id_or_hash: str) -> JsonValue:
-        """Everything connected with a dataset, agreement, job, entry or leaf."""
-        return (await self._client.transport.get(f"/v1/audit/trace/{id_or_hash}")).json()
+    async def trace(self, id_or_hash: str) -> AuditTrace:
+        """Everything connected with a dataset, agreement, job, entry or leaf, both ways."""
+        return (await self._client.transport.get(f"/v1/audit/trace/{id_or_hash}")).view(AuditTrace)
 
-    def events(self, since: str) -> AsyncIterator[AuditEventView]:
-        """Every event since a checkpoint's size."""
-        return self._client.transport.pages("/v1/audit/events", AuditEventView, {"since": since})
+    def events(self, since: int = 0) -> AsyncIterator[AuditEventView]:
+        """Every logged statement from a checkpoint's size on, in the order of the log."""
+        return self._client.transport.pages("/v1/audit/events", AuditEventView, {"since": str(since)})
 
-    async def consistency(self, first: int, second: int) -> JsonValue:
-        """The proof that the log of the second size only appended to the first."""
-        return (await self._client.transport.get("/v1/audit/consistency", {"from": str(first), "to": str(second)})).json()
+    async def consistency(self, first: int, second: int) -> AuditConsistency:
+        """The checkpoints of two sizes, and the proof that the log of the second only appended to that of the first."""
+        params = {"from": str(first), "to": str(second)}
+        return (await self._client.transport.get("/v1/audit/consistency", params)).view(AuditConsistency)
 
     async def bundle(self, id_or_hash: str) -> bytes:
         """One signed bundle of everything about an id."""
         return (await self._client.transport.get(f"/v1/audit/bundle/{id_or_hash}")).body
 
-    async def stuck_jobs(self) -> JsonValue:
-        """Jobs past their deadline; for operators."""
-        return (await self._client.transport.get("/v1/admin/stuck-jobs")).json()
+    def stuck_jobs(self) -> AsyncIterator[StuckJob]:
+        """Jobs that ought to have moved; for operators."""
+        return self._client.transport.pages("/v1/admin/stuck-jobs", StuckJob)
 
 
 class AsyncLog:
@@ -269,7 +274,7 @@ class AsyncLog:
         """A leaf's proof of inclusion."""
         return (await self._client.transport.get(f"/v1/log/proof/{index}", {"size": str(size)}, anonymous=True)).body.decode()
 
-    async def consistency(self, first: int, second: int) -> str:
-        """A proof that the log only appended."""
+    async def consistency(self, first: int, second: int) -> list[str]:
+        """A proof that the log only appended: the hashes of RFC 6962 §2.1.2, in hexadecimal."""
         params = {"from": str(first), "to": str(second)}
-        return (await self._client.transport.get("/v1/log/consistency", params, anonymous=True)).body.decode()
+        return (await self._client.transport.get("/v1/log/consistency", params, anonymous=True)).view(LogConsistency).proof

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import JsonValue
 
@@ -16,16 +16,20 @@ from entrepot._io import sleep
 from entrepot.errors import EntrepotError, UnexpectedResponseError
 from entrepot.models import (
     AccountView,
+    AuditConsistency,
     AuditEventView,
+    AuditTrace,
     Balance,
     DatasetDescription,
     DatasetView,
     JournalEntryView,
+    LogConsistency,
     Money,
     ParticipantEnrolment,
     ParticipantView,
     RightsRegistration,
     Role,
+    StuckJob,
     WorkerGrant,
     WorkerGrantView,
     WorkerRole,
@@ -55,9 +59,9 @@ class Participants:
         envelope = self._client.sign_statement(statement)
         return (self._client.transport.post("/v1/participants", {"envelope": envelope}, anonymous=True)).view(ParticipantView)
 
-    def list(self) -> Iterator[ParticipantView]:
-        """Everyone whom you may see."""
-        return self._client.transport.pages("/v1/participants", ParticipantView)
+    def list(self, state: Literal["approved", "pending"] = "approved") -> Iterator[ParticipantView]:
+        """Everyone who takes part; an operator also sees who waits for approval."""
+        return self._client.transport.pages("/v1/participants", ParticipantView, {"state": state})
 
     def get(self, did: str) -> ParticipantView:
         """One participant."""
@@ -236,25 +240,26 @@ class Audit:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def trace(self, id_or_hash: str) -> JsonValue:
-        """Everything connected with a dataset, agreement, job, entry or leaf."""
-        return (self._client.transport.get(f"/v1/audit/trace/{id_or_hash}")).json()
+    def trace(self, id_or_hash: str) -> AuditTrace:
+        """Everything connected with a dataset, agreement, job, entry or leaf, both ways."""
+        return (self._client.transport.get(f"/v1/audit/trace/{id_or_hash}")).view(AuditTrace)
 
-    def events(self, since: str) -> Iterator[AuditEventView]:
-        """Every event since a checkpoint's size."""
-        return self._client.transport.pages("/v1/audit/events", AuditEventView, {"since": since})
+    def events(self, since: int = 0) -> Iterator[AuditEventView]:
+        """Every logged statement from a checkpoint's size on, in the order of the log."""
+        return self._client.transport.pages("/v1/audit/events", AuditEventView, {"since": str(since)})
 
-    def consistency(self, first: int, second: int) -> JsonValue:
-        """The proof that the log of the second size only appended to the first."""
-        return (self._client.transport.get("/v1/audit/consistency", {"from": str(first), "to": str(second)})).json()
+    def consistency(self, first: int, second: int) -> AuditConsistency:
+        """The checkpoints of two sizes, and the proof that the log of the second only appended to that of the first."""
+        params = {"from": str(first), "to": str(second)}
+        return (self._client.transport.get("/v1/audit/consistency", params)).view(AuditConsistency)
 
     def bundle(self, id_or_hash: str) -> bytes:
         """One signed bundle of everything about an id."""
         return (self._client.transport.get(f"/v1/audit/bundle/{id_or_hash}")).body
 
-    def stuck_jobs(self) -> JsonValue:
-        """Jobs past their deadline; for operators."""
-        return (self._client.transport.get("/v1/admin/stuck-jobs")).json()
+    def stuck_jobs(self) -> Iterator[StuckJob]:
+        """Jobs that ought to have moved; for operators."""
+        return self._client.transport.pages("/v1/admin/stuck-jobs", StuckJob)
 
 
 class Log:
@@ -271,7 +276,7 @@ class Log:
         """A leaf's proof of inclusion."""
         return (self._client.transport.get(f"/v1/log/proof/{index}", {"size": str(size)}, anonymous=True)).body.decode()
 
-    def consistency(self, first: int, second: int) -> str:
-        """A proof that the log only appended."""
+    def consistency(self, first: int, second: int) -> list[str]:
+        """A proof that the log only appended: the hashes of RFC 6962 §2.1.2, in hexadecimal."""
         params = {"from": str(first), "to": str(second)}
-        return (self._client.transport.get("/v1/log/consistency", params, anonymous=True)).body.decode()
+        return (self._client.transport.get("/v1/log/consistency", params, anonymous=True)).view(LogConsistency).proof
