@@ -10,11 +10,13 @@
 pub mod block;
 pub mod codec;
 pub mod kind;
+mod signatures;
 pub mod state;
 pub mod transaction;
 
 pub use block::{Block, BlockHeader};
 pub use codec::{DecodeError, KnownKeys};
 pub use kind::LeafKind;
+pub use signatures::Submission;
 pub use state::{Applied, ApplyError, Draft, LeafLookup, LookupError, Outcome, Rejection, Signatures, State, StateError, Verdict};
 pub use transaction::{Leaf, LeafTransaction};

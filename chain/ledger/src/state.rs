@@ -3,10 +3,11 @@
 use crate::{
     block::{BLOCK_TRANSACTIONS_MAX, Block, BlockHeader, genesis_hash, transactions_digest},
     codec::{DecodeError, KnownKeys, Reader},
-    transaction::LeafTransaction,
+    signatures::{self, Checked, Submission},
+    transaction::{Leaf, LeafTransaction},
 };
 use entrepot_chain_log::{Frontier, NodeId, leaf_hash};
-use entrepot_chain_statement::{Did, Hash, Timestamp, envelope::verify_leaf_signature};
+use entrepot_chain_statement::{Did, Hash, Timestamp};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -278,8 +279,10 @@ impl State {
     /// Makes the next block of those submissions, at most [`BLOCK_TRANSACTIONS_MAX`], that change the state; the rest are answered and left
     /// out. `time` is
     /// moved up to the last block's if the clock went back.
-    pub fn draft(&self, lookup: &dyn LeafLookup, time: Timestamp, submissions: Vec<LeafTransaction>) -> Result<Draft, LookupError> {
-        let mut applied = self.execute(lookup, &submissions, Signatures::Check)?;
+    pub fn draft(&self, lookup: &dyn LeafLookup, time: Timestamp, submissions: Vec<Submission>) -> Result<Draft, LookupError> {
+        let (submissions, checked): (Vec<_>, Vec<_>) =
+            submissions.into_iter().map(|submission| (submission.transaction, submission.checked)).unzip();
+        let mut applied = self.execute(lookup, &submissions, Some(checked))?;
         let changes = applied.verdicts.iter().map(|verdict| verdict.changes_state);
         let transactions: Vec<_> = submissions.into_iter().zip(changes).filter_map(|(tx, changes)| changes.then_some(tx)).collect();
         if transactions.is_empty() {
@@ -316,7 +319,9 @@ impl State {
         if header.transactions != transactions_digest(&block.transactions) {
             return Err(ApplyError::Transactions { height });
         }
-        let mut applied = self.execute(lookup, &block.transactions, signatures)?;
+        // All at once; a member's own blocks hardly ever need it.
+        let checked = (signatures == Signatures::Check).then(|| signatures::check(&block.transactions, &self.origin));
+        let mut applied = self.execute(lookup, &block.transactions, checked)?;
         if !applied.verdicts.iter().all(|verdict| verdict.changes_state) {
             return Err(ApplyError::WithoutEffect { height });
         }
@@ -333,17 +338,24 @@ impl State {
         self.time = header.time;
     }
 
-    fn execute(&self, lookup: &dyn LeafLookup, transactions: &[LeafTransaction], signatures: Signatures) -> Result<Applied, LookupError> {
+    /// Without checks, a leaf that is stored in its place is trusted, and whatever else there is is checked one by one.
+    fn execute(
+        &self,
+        lookup: &dyn LeafLookup,
+        transactions: &[LeafTransaction],
+        checked: Option<Vec<Checked>>,
+    ) -> Result<Applied, LookupError> {
         let mut run = Run {
             state: self.clone(),
             lookup,
-            signatures,
+            trusts_stored: checked.is_none(),
             size_before: self.log_size(),
             fresh: HashMap::new(),
             leaves: Vec::new(),
             nodes: Vec::new(),
         };
-        let verdicts = transactions.iter().map(|transaction| run.judge(transaction)).collect::<Result<_, _>>()?;
+        let mut checked = checked.unwrap_or_default().into_iter();
+        let verdicts = transactions.iter().map(|transaction| run.judge(transaction, checked.next())).collect::<Result<_, _>>()?;
         Ok(Applied { state: run.state, verdicts, leaves: run.leaves, nodes: run.nodes })
     }
 }
@@ -352,7 +364,7 @@ impl State {
 struct Run<'a> {
     state: State,
     lookup: &'a dyn LeafLookup,
-    signatures: Signatures,
+    trusts_stored: bool,
     /// Size of the log before the block.
     size_before: u64,
     /// Leaves appended by this run.
@@ -362,14 +374,16 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn judge(&mut self, transaction: &LeafTransaction) -> Result<Verdict, LookupError> {
+    fn judge(&mut self, transaction: &LeafTransaction, checked: Option<Checked>) -> Result<Verdict, LookupError> {
         let unchanged = |outcome| Ok(Verdict { outcome, changes_state: false });
         if !transaction.fits() {
             return unchanged(Outcome::Rejected(Rejection::TooManySignatures));
         }
         let stored = self.lookup.index_of(&transaction.leaf.leaf)?;
-        let trusted = self.signatures == Signatures::CheckedWhenStored && stored == Some(self.state.log_size());
-        if !trusted && !transaction.is_signed_by_submitter(&self.state.origin) {
+        let trusted = self.trusts_stored && stored == Some(self.state.log_size());
+        let checked =
+            if trusted { None } else { checked.or_else(|| signatures::check(std::slice::from_ref(transaction), &self.state.origin).pop()) };
+        if checked.as_ref().is_some_and(|checked| !checked.submitter) {
             return unchanged(Outcome::Rejected(Rejection::BadSubmitterSignature));
         }
         let expected = self.state.next_sequence(&transaction.submitter);
@@ -391,7 +405,9 @@ impl Run<'_> {
             return unchanged(Outcome::Rejected(Rejection::TooManySubmitters));
         }
         self.state.sequences.insert(transaction.submitter.clone(), expected);
-        if !trusted && let Err(why) = check_bonds(transaction) {
+        if let Some(checked) = checked
+            && let Err(why) = check_bonds(&transaction.leaf, &checked.leaf)
+        {
             return Ok(Verdict { outcome: Outcome::Rejected(why), changes_state: true });
         }
         let index = self.state.log_size();
@@ -404,19 +420,18 @@ impl Run<'_> {
 }
 
 /// Whether each key that the leaf binds signed it, and no other.
-fn check_bonds(transaction: &LeafTransaction) -> Result<(), Rejection> {
-    let leaf = &transaction.leaf;
+fn check_bonds(leaf: &Leaf, right: &[bool]) -> Result<(), Rejection> {
     if leaf.binds.is_empty() {
         return Err(Rejection::BindsNobody);
     }
     if let Some(key) = leaf.binds.iter().find(|key| !leaf.signatures.contains_key(*key)) {
         return Err(Rejection::Unbound { key: key.clone() });
     }
-    for (key, signature) in &leaf.signatures {
+    for (key, right) in leaf.signatures.keys().zip(right) {
         if !leaf.binds.contains(key) {
             return Err(Rejection::NotBound { key: key.clone() });
         }
-        if !verify_leaf_signature(key, &leaf.leaf, signature) {
+        if !right {
             return Err(Rejection::BadSignature { key: key.clone() });
         }
     }

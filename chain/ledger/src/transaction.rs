@@ -57,12 +57,8 @@ impl LeafTransaction {
         transaction
     }
 
-    /// Whether the submitter signed this, for this log.
-    pub fn is_signed_by_submitter(&self, origin: &str) -> bool {
-        self.submitter.verify(&self.message(origin), &self.submitter_signature)
-    }
-
-    fn message(&self, origin: &str) -> Vec<u8> {
+    /// What the submitter signs.
+    pub(crate) fn message(&self, origin: &str) -> Vec<u8> {
         let mut message = [CONTEXT, origin.as_bytes(), b"\n"].concat();
         self.encode_unsigned(&mut message);
         message

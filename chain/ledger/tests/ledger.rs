@@ -2,7 +2,7 @@
 
 use entrepot_chain_ledger::{
     Applied, ApplyError, Block, DecodeError, KnownKeys, Leaf, LeafKind, LeafLookup, LeafTransaction, LookupError, Outcome, Rejection,
-    Signatures, State,
+    Signatures, State, Submission,
 };
 use entrepot_chain_log::{Frontier, MerkleTree};
 use entrepot_chain_statement::{Envelope, Hash, Money, SigningKey, Timestamp, ids::JobId, statements::Refund};
@@ -43,7 +43,7 @@ impl Member {
 
     /// Drafts a block, keeps it, and answers.
     fn submit(&mut self, at: i64, submissions: Vec<LeafTransaction>) -> (Option<Block>, Vec<Outcome>) {
-        let draft = self.state.draft(&self.stored, Timestamp(at), submissions).expect("lookups work");
+        let draft = self.state.draft(&self.stored, Timestamp(at), Submission::check(ORIGIN, submissions)).expect("lookups work");
         let outcomes = draft.applied.verdicts.iter().map(|verdict| verdict.outcome.clone()).collect();
         self.keep(draft.applied);
         (draft.block, outcomes)

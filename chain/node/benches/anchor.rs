@@ -1,54 +1,23 @@
 //! Receipts a second into the chain: signatures checked, applied, in a synced block, under a checkpoint. Beside the signature checks alone.
 
+mod receipts;
+
 use entrepot_benches::{Figure, cores, fastest, on_every_core};
 use entrepot_chain_ledger::{Leaf, Outcome};
-use entrepot_chain_node::{Node, NodeConfig, NodeKeys, SoleMember, Submitter};
-use entrepot_chain_statement::{
-    Envelope, Hash, SigningKey, Timestamp,
-    envelope::verify_leaf_signature,
-    ids::JobId,
-    statements::{SealedShareDigest, Security, UsageReceipt},
-};
-use std::{hint::black_box, sync::Arc};
+use entrepot_chain_node::Submitter;
+use entrepot_chain_statement::envelope::verify_leaf_signature;
+use receipts::{key, node, receipt};
+use std::hint::black_box;
 
 const RECEIPTS: usize = 8_192;
 /// As many as the exchange submits at once.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 const RUNS: usize = 3;
-
-fn key(seed: u8) -> SigningKey {
-    SigningKey::from_seed(&[seed; 32])
-}
-
-fn receipt(number: usize, worker: &SigningKey) -> Leaf {
-    let digest = |share| SealedShareDigest { share, ciphertext: Hash([share; 32]) };
-    let receipt = UsageReceipt {
-        job_id: JobId::compose(Timestamp(number as i64), [3; 10]),
-        attempt: 1,
-        agreement: Hash([1; 32]),
-        order: Hash([2; 32]),
-        plan: Hash([3; 32]),
-        party: 0,
-        participant: key(8).did(),
-        worker: worker.did(),
-        security: Security::SemiHonest,
-        input_commitment: None,
-        rows_input: 0,
-        shares: vec![digest(0), digest(1)],
-        transcript: Hash([4; 32]),
-        finished_at: Timestamp(5),
-    };
-    let mut salt = [0; 32];
-    salt[..8].copy_from_slice(&(number as u64).to_be_bytes());
-    Leaf::of(&Envelope::sign(&receipt, worker, salt).expect("signs")).expect("receipts are logged")
-}
 
 /// Seconds to log all of them on a new chain.
 async fn log(leaves: &[Leaf]) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
-    let clock = Arc::new(|| Timestamp(1_700_000_000_000));
-    let config = NodeConfig { path: folder.path().join("chain"), origin: "entrepot/bench".to_owned(), clock };
-    let node = Node::open(config, NodeKeys { log: key(101), cosigning: key(102) }, SoleMember::default()).expect("the node opens");
+    let node = node(folder.path());
     let submitter = Submitter::new(node.clone(), key(9));
     let start = std::time::Instant::now();
     for batch in leaves.chunks(BATCH) {

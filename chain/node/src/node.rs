@@ -4,9 +4,9 @@ use crate::{
     NodeError, Orderer,
     replay::{Depth, replay},
     store::{ChainStore, Identity, StoredLeaf},
-    writer::{Request, Writer},
+    writer::{Request, Writer, blocking},
 };
-use entrepot_chain_ledger::{Block, KnownKeys, LeafTransaction, Outcome, State, block::BLOCK_TRANSACTIONS_MAX};
+use entrepot_chain_ledger::{Block, KnownKeys, LeafTransaction, Outcome, State, Submission, block::BLOCK_TRANSACTIONS_MAX};
 use entrepot_chain_log::{Checkpoint, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, TlogProof, cosignature_vkey, merkle};
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
 use std::{
@@ -155,8 +155,13 @@ impl Node {
         if transactions.is_empty() {
             return Ok(Vec::new());
         }
+        // The place first: what has one is answered even if the node is closed meanwhile.
+        let place = self.requests.reserve().await.map_err(|_| self.shared.stopped())?;
+        // Needs no turn: it is done while the writer waits for the disk.
+        let origin = self.shared.origin.clone();
+        let submissions = blocking(move || Submission::check(&origin, transactions)).await?;
         let (answer, outcomes) = oneshot::channel();
-        self.requests.send(Request::Submit { transactions, answer }).await.map_err(|_| self.shared.stopped())?;
+        place.send(Request::Submit { submissions, answer });
         outcomes.await.map_err(|_| self.shared.stopped())
     }
 

@@ -2,7 +2,7 @@
 //! before anyone is answered.
 
 use crate::{NodeError, Orderer, node::Shared, store::described};
-use entrepot_chain_ledger::{Applied, Block, Draft, LeafTransaction, Outcome, Signatures, State, Verdict, block::BLOCK_TRANSACTIONS_MAX};
+use entrepot_chain_ledger::{Applied, Block, Draft, Outcome, Signatures, State, Submission, Verdict, block::BLOCK_TRANSACTIONS_MAX};
 use entrepot_chain_statement::Hash;
 use std::{
     collections::VecDeque,
@@ -12,12 +12,12 @@ use tokio::sync::{mpsc, oneshot};
 
 /// What is asked of the writer.
 pub(crate) enum Request {
-    Submit { transactions: Vec<LeafTransaction>, answer: oneshot::Sender<Vec<Outcome>> },
+    Submit { submissions: Vec<Submission>, answer: oneshot::Sender<Vec<Outcome>> },
     Close { answer: oneshot::Sender<()> },
 }
 
 struct Waiting {
-    transactions: Vec<LeafTransaction>,
+    submissions: Vec<Submission>,
     answer: oneshot::Sender<Vec<Outcome>>,
 }
 
@@ -65,9 +65,14 @@ impl<O: Orderer> Writer<O> {
                     self.propose().await?;
                     continue;
                 }
-                if let Some(answer) = self.closing.take() {
+                if self.closing.is_some() {
+                    // Some may still have a place and be on their way.
+                    if let Some(request) = self.requests.recv().await {
+                        self.gather(request);
+                        continue;
+                    }
                     // Whoever closed may have gone away.
-                    let _gone = answer.send(());
+                    let _gone = self.closing.take().map(|answer| answer.send(()));
                     return Ok(());
                 }
             }
@@ -88,9 +93,9 @@ impl<O: Orderer> Writer<O> {
         let mut next = Some(request);
         while let Some(request) = next {
             match request {
-                Request::Submit { transactions, answer } => {
-                    gathered += transactions.len();
-                    self.waiting.push_back(Waiting { transactions, answer });
+                Request::Submit { submissions, answer } => {
+                    gathered += submissions.len();
+                    self.waiting.push_back(Waiting { submissions, answer });
                 }
                 Request::Close { answer } => {
                     self.requests.close();
@@ -104,18 +109,18 @@ impl<O: Orderer> Writer<O> {
     /// Makes a block of what waits and offers it. What changes nothing is answered at once: it rests on durable state alone.
     async fn propose(&mut self) -> Result<(), NodeError> {
         let mut batch = Vec::new();
-        let mut transactions = Vec::new();
+        let mut submissions = Vec::new();
         while let Some(next) = self.waiting.pop_front() {
-            if transactions.len() + next.transactions.len() > BLOCK_TRANSACTIONS_MAX {
+            if submissions.len() + next.submissions.len() > BLOCK_TRANSACTIONS_MAX {
                 self.waiting.push_front(next);
                 break;
             }
-            transactions.extend_from_slice(&next.transactions);
+            submissions.extend_from_slice(&next.submissions);
             batch.push(next);
         }
         let (shared, state) = (self.shared.clone(), self.state.clone());
         let time = (self.shared.clock)();
-        let draft = blocking(move || state.draft(&shared.store, time, transactions)).await?;
+        let draft = blocking(move || state.draft(&shared.store, time, submissions)).await?;
         let Draft { block, applied } = draft.map_err(|error| NodeError::damaged(described(&error)))?;
         match block {
             None => answer(batch, applied.verdicts),
@@ -168,11 +173,11 @@ async fn apply(shared: Arc<Shared>, state: Arc<State>, block: Block) -> Result<A
 fn answer(batch: Vec<Waiting>, verdicts: Vec<Verdict>) {
     let mut outcomes = verdicts.into_iter().map(|verdict| verdict.outcome);
     for waiting in batch {
-        let own = outcomes.by_ref().take(waiting.transactions.len()).collect();
+        let own = outcomes.by_ref().take(waiting.submissions.len()).collect();
         let _gone = waiting.answer.send(own);
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NodeError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| NodeError::damaged(format!("the chain's writer panicked: {error}")))
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NodeError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| NodeError::damaged(format!("a task of the chain panicked: {error}")))
 }

@@ -233,7 +233,7 @@ pub fn verify_leaf_signature(signer: &Did, leaf: &Hash, signature: &[u8]) -> boo
 }
 
 /// What is signed over a leaf.
-fn leaf_message(leaf: &Hash) -> Vec<u8> {
+pub fn leaf_message(leaf: &Hash) -> Vec<u8> {
     [LEAF_CONTEXT, &leaf.0].concat()
 }
 

@@ -2,7 +2,7 @@
 //! disk is missing. The server's tests use it too.
 
 use async_trait::async_trait;
-use entrepot_chain_ledger::{Leaf, LeafLookup, LeafTransaction, LookupError, Outcome, State};
+use entrepot_chain_ledger::{Leaf, LeafLookup, LeafTransaction, LookupError, Outcome, State, Submission};
 use entrepot_chain_log::{
     Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, TlogProof, cosignature_vkey, merkle,
 };
@@ -105,7 +105,8 @@ impl Notary for MemoryLog {
         let first = content.state.next_sequence(&self.submitter.did());
         let sign = |(sequence, asked)| LeafTransaction::sign(ORIGIN, leaf(asked), sequence, &self.submitter);
         let transactions = (first..).zip(leaves).map(sign).collect();
-        let draft = content.state.draft(&content.indices, Timestamp(1), transactions).expect("lookups work");
+        let submissions = Submission::check(content.state.origin(), transactions);
+        let draft = content.state.draft(&content.indices, Timestamp(1), submissions).expect("lookups work");
         let mut index = content.state.log_size();
         for leaf in &draft.applied.leaves {
             content.indices.0.insert(*leaf, index);
