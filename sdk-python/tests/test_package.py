@@ -1,4 +1,4 @@
-"""The package itself: settings, the generated twin, the example of the README."""
+"""The package itself: settings, the generated twin, trust files, money."""
 
 from __future__ import annotations
 
