@@ -27,10 +27,12 @@ def generate_key_file(path: str | Path) -> Key:
 
 
 def load_key(source: str | Path | Key) -> Key:
-    """The key in a file."""
+    """The key in a file, which nobody but its owner may be able to read."""
     if isinstance(source, Key):
         return source
     try:
+        if os.name == "posix" and Path(source).stat().st_mode & 0o077:
+            raise ConfigurationError(f"the key file {source} can be read by others: run `chmod 600 {source}`")
         text = Path(source).read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"the key file {source} cannot be read: {error.strerror}") from error

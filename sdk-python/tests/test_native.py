@@ -23,10 +23,29 @@ def test_keys_are_written_for_their_owner_alone_and_never_overwritten(tmp_path: 
         entrepot.generate_key_file(path)
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "k.json"
+    entrepot.generate_key_file(path)
+    path.chmod(mode)
+    with pytest.raises(entrepot.ConfigurationError, match="chmod 600"):
+        entrepot.Client("http://exchange.test", key=path)
+
+
+def test_a_price_is_divided_to_the_last_unit_by_largest_remainder() -> None:
+    dids = [key().did for _ in range(3)]
+    shares = [{"participant": did, "share": share} for did, share in zip(dids, (3_333, 3_333, 3_334), strict=True)]
+    parts = json.loads(_native.split(json.dumps({"amount_minor": "101", "currency": "EUR"}), json.dumps(shares)))
+    assert [(part["participant"], part["amount"]["amount_minor"]) for part in parts] == list(zip(dids, ("34", "33", "34"), strict=True))
+    with pytest.raises(_native.NativeError):
+        _native.split(json.dumps({"amount_minor": "101", "currency": "EUR"}), json.dumps(shares[:2]))
+
+
 def test_a_broken_key_file_is_refused_without_telling_its_secrets(tmp_path: Path) -> None:
     path = tmp_path / "k.json"
     fields = json.loads(_native.keygen())
     path.write_text(json.dumps({**fields, "did": key().did}))
+    path.chmod(0o600)
     with pytest.raises(entrepot.ConfigurationError, match="did") as caught:
         entrepot.load_key(path)
     assert fields["signing_seed"] not in str(caught.value)

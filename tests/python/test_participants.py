@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import entrepot
+import httpx2
 import pytest
+from entrepot._sync.transport import TransportOptions
 from entrepot.models import LogCheckpoint, SplitShare
 
 SQL = (
@@ -28,10 +30,10 @@ class Floor:
         self.market = market
         self._opened = opened
 
-    def client(self, who: str | Path) -> entrepot.Client:
+    def client(self, who: str | Path, options: TransportOptions | None = None) -> entrepot.Client:
         """A new client of a participant, or of a key file's owner."""
         key = self.market["keys"][who] if isinstance(who, str) else who
-        return self._opened.enter_context(entrepot.Client(self.market["url"], key=key, trust=self.market["trust"]))
+        return self._opened.enter_context(entrepot.Client(self.market["url"], key=key, trust=self.market["trust"], options=options))
 
 
 @pytest.fixture
@@ -180,6 +182,52 @@ def test_a_regulator_traces_both_ways_and_sees_that_the_log_only_grew(floor: Flo
     }
     with pytest.raises(entrepot.ForbiddenError):
         floor.client("consumer").audit.trace(job.id)
+
+
+class Liar(httpx2.HTTPTransport):
+    """The way to the exchange, which answers some paths itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[str, str] = {}
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path in self.answers:
+            return httpx2.Response(200, text=self.answers[request.url.path])
+        return super().handle_request(request)
+
+
+def test_a_log_that_is_rolled_back_or_rewritten_is_noticed_by_whoever_kept_a_checkpoint(floor: Floor, tmp_path: Path) -> None:
+    liar, kept = Liar(), tmp_path / "checkpoint"
+    consumer = floor.client("consumer", TransportOptions(connector=liar))
+    before = consumer.log.follow(kept)
+    old = kept.read_text()
+    job = quote(floor).order()
+    assert job.result().rows
+    assert job.receipt.verify().witnessed
+
+    liar.answers["/v1/log/consistency"] = json.dumps({"proof": ["00" * 32] * 3})
+    noticed(consumer, kept, "log_forked")
+    assert kept.read_text() == old
+    assert kept.with_name("checkpoint.conflict").read_text() != old
+    liar.answers.clear()
+    now = consumer.log.follow(kept)
+    assert now > before
+    new = kept.read_text()
+
+    liar.answers["/v1/log/checkpoint"] = old
+    noticed(consumer, kept, "log_rolled_back")
+    liar.answers["/v1/log/checkpoint"] = new.replace(new.splitlines()[2], old.splitlines()[2])
+    noticed(consumer, kept, "checkpoint")
+    assert kept.read_text() == new
+    liar.answers.clear()
+    assert consumer.log.follow(kept) >= now
+
+
+def noticed(consumer: entrepot.Client, kept: Path, code: str) -> None:
+    with pytest.raises(entrepot.EvidenceError) as caught:
+        consumer.log.follow(kept)
+    assert caught.value.code == code, str(caught.value)
 
 
 def statement_hash(envelope: Any) -> str:

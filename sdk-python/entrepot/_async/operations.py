@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from entrepot import _native, report
 from entrepot._io import async_sleep
-from entrepot.errors import EntrepotError, UnexpectedResponseError
+from entrepot.errors import EntrepotError, EvidenceError, UnexpectedResponseError
 from entrepot.models import (
     AccountView,
     AuditConsistency,
@@ -265,6 +265,38 @@ class AsyncLog:
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
+
+    async def follow(self, path: str | Path) -> int:
+        """Checks that the log only grew since the checkpoint kept in this file, keeps the newest there, and gives the log's size.
+
+        The first time, it keeps what it is shown. Raises `EvidenceError` if the log was rolled back or rewritten: then the file stays as it
+        is, and what contradicts it, under the log's signature as well, is written beside it, to `….conflict`.
+        """
+        kept, trust = Path(path), self._client.require_trust().text
+        new = await self.checkpoint()
+        try:
+            size = _native.checkpoint_size(new, trust)
+            if kept.exists():
+                await self._check_grown(kept, new, trust)
+        except _native.NativeError as error:
+            raise EvidenceError(error.args[0], f"the checkpoint in {kept} and the newest: {error.args[1]}") from error
+        partial = kept.with_name(f"{kept.name}.partial")
+        partial.write_text(new, encoding="utf-8")
+        partial.replace(kept)
+        return size
+
+    async def _check_grown(self, kept: Path, new: str, trust: str) -> None:
+        old = kept.read_text(encoding="utf-8")
+        before, now = _native.checkpoint_size(old, trust), _native.checkpoint_size(new, trust)
+        try:
+            if now < before:
+                raise EvidenceError("log_rolled_back", f"the log had {before} entries by the checkpoint in {kept}, and now has {now}")
+            # Every log begins with the empty one.
+            proof = await self.consistency(before, now) if 0 < before < now else []
+            _native.checkpoint_extends(old, new, proof, trust)
+        except (EvidenceError, _native.NativeError):
+            kept.with_name(f"{kept.name}.conflict").write_text(new, encoding="utf-8")
+            raise
 
     async def checkpoint(self) -> str:
         """The latest checkpoint with its cosignatures (C2SP tlog-checkpoint)."""

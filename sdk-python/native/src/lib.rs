@@ -7,6 +7,8 @@
 mod envelope;
 mod errors;
 mod key;
+mod log;
+mod money;
 mod plan;
 mod verify;
 
@@ -20,6 +22,8 @@ mod _native {
         envelope::{envelope_hash, envelope_open, envelope_peek, envelope_signers, sha256},
         errors::{NativeError, PlanError},
         key::{Key, keygen, new_id, random_token},
+        log::{checkpoint_extends, checkpoint_size},
+        money::split,
         plan::{Plan, plan},
         verify::verify,
     };

@@ -1,0 +1,14 @@
+//! Dividing a price, by the rule that exchange, workers and verifiers share.
+
+use crate::errors::refusal;
+use entrepot_chain_statement::{Money, split::split as divide, statements::SplitShare};
+use pyo3::prelude::*;
+
+/// Who gets what of a price by these shares, to the last minor unit; money and shares as JSON, and so the parts.
+#[pyfunction]
+pub fn split(price: &str, shares: &str) -> PyResult<String> {
+    let price: Money = serde_json::from_str(price).map_err(|error| refusal("statement", &error))?;
+    let shares: Vec<SplitShare> = serde_json::from_str(shares).map_err(|error| refusal("statement", &error))?;
+    let parts = divide(&price, &shares).map_err(|error| refusal("split", &error))?;
+    serde_json::to_string(&parts).map_err(|error| refusal("split", &error))
+}
