@@ -1,0 +1,252 @@
+// Checks receipts and logs with software that is not ours: notes and proofs by Go's sumdb, Ed25519 and SHA-256 by Go's standard library.
+// What sumdb does not know is added here from its specification: cosignatures (c2sp.org/tlog-cosignature), the text of tlog-proof v1, the
+// did:key of an Ed25519 key, DSSE.
+//
+//	verify receipt TRUST BUNDLE               prints {"entries": n, "witnesses": least of all entries, "quorum": q}
+//	verify consistency TRUST OLD NEW PROOF    two checkpoints and a file with one hash in hexadecimal a line; prints {"old": n, "new": n}
+//
+// Exit code 1 and a sentence if something is wrong.
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+type trustFile struct {
+	Log struct {
+		Origin string
+		Key    string
+	}
+	Witnesses []struct {
+		Vkey        string
+		Participant string
+	}
+	Quorum       int
+	Participants []string
+	Exchange     string
+}
+
+type envelope struct {
+	Payload     string `json:"payload"`
+	PayloadType string `json:"payloadType"`
+	Salt        string `json:"salt"`
+	Signatures  []struct {
+		Keyid   string `json:"keyid"`
+		Sig     string `json:"sig"`
+		LeafSig string `json:"leaf_sig"`
+	} `json:"signatures"`
+}
+
+type bundle struct {
+	Entries []struct {
+		Name     string
+		Envelope envelope
+		Proof    *string
+	}
+}
+
+func fail(format string, arguments ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", arguments...)
+	os.Exit(1)
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		fail("%v", err)
+	}
+	return value
+}
+
+func read(path string) []byte { return must(os.ReadFile(path)) }
+
+func decode64(text string) []byte { return must(base64.StdEncoding.DecodeString(text)) }
+
+// cosigner is a note.Verifier for cosignatures: eight bytes of time, then a signature over the time and the note.
+type cosigner struct {
+	name string
+	hash uint32
+	key  ed25519.PublicKey
+}
+
+func (c cosigner) Name() string    { return c.name }
+func (c cosigner) KeyHash() uint32 { return c.hash }
+func (c cosigner) Verify(message, signature []byte) bool {
+	if len(signature) != 8+ed25519.SignatureSize {
+		return false
+	}
+	time := binary.BigEndian.Uint64(signature[:8])
+	signed := append([]byte(fmt.Sprintf("cosignature/v1\ntime %d\n", time)), message...)
+	return ed25519.Verify(c.key, signed, signature[8:])
+}
+
+func newCosigner(vkey string) cosigner {
+	parts := strings.SplitN(vkey, "+", 3)
+	if len(parts) != 3 {
+		fail("%s is no vkey", vkey)
+	}
+	key := decode64(parts[2])
+	if len(key) != 1+ed25519.PublicKeySize || key[0] != 4 {
+		fail("%s is no cosigner's key", vkey)
+	}
+	digest := sha256.Sum256(append([]byte(parts[0]+"\n"), key...))
+	if hex.EncodeToString(digest[:4]) != parts[1] {
+		fail("%s names another key than it holds", vkey)
+	}
+	return cosigner{parts[0], binary.BigEndian.Uint32(digest[:4]), key[1:]}
+}
+
+// open checks the signatures of a checkpoint, and says how many participants witnessed it.
+func open(trust trustFile, text string) (tlog.Tree, int) {
+	verifiers := []note.Verifier{must(note.NewVerifier(trust.Log.Key))}
+	owners := map[string]string{}
+	for _, witness := range trust.Witnesses {
+		verifier := newCosigner(witness.Vkey)
+		verifiers = append(verifiers, verifier)
+		owners[verifier.name] = witness.Participant
+	}
+	opened := must(note.Open([]byte(text), note.VerifierList(verifiers...)))
+	independent, byLog := map[string]bool{}, false
+	for _, signature := range opened.Sigs {
+		owner, isWitness := owners[signature.Name]
+		byLog = byLog || signature.Name == verifiers[0].Name()
+		if isWitness {
+			independent[owner] = true
+		}
+	}
+	if !byLog {
+		fail("the log did not sign the checkpoint")
+	}
+	lines := strings.Split(opened.Text, "\n")
+	if len(lines) != 4 || lines[0] != trust.Log.Origin {
+		fail("not a checkpoint of %s", trust.Log.Origin)
+	}
+	size := must(strconv.ParseInt(lines[1], 10, 64))
+	return tlog.Tree{N: size, Hash: must(tlog.ParseHash(lines[2]))}, len(independent)
+}
+
+// publicKey reads the did:key of an Ed25519 key.
+func publicKey(did string) ed25519.PublicKey {
+	const digits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+	number := new(big.Int)
+	for _, digit := range strings.TrimPrefix(did, "did:key:z") {
+		number.Mul(number, big.NewInt(58)).Add(number, big.NewInt(int64(strings.IndexRune(digits, digit))))
+	}
+	tagged := number.Bytes()
+	if len(tagged) != 34 || !bytes.Equal(tagged[:2], []byte{0xed, 1}) {
+		fail("%s is not the did:key of an Ed25519 key", did)
+	}
+	return tagged[2:]
+}
+
+// leaf checks the signatures of an envelope and gives its entry in the log.
+func leaf(trust trustFile, name string, signed envelope) []byte {
+	known := map[string]bool{trust.Exchange: true}
+	for _, participant := range trust.Participants {
+		known[participant] = true
+	}
+	payload, salt := decode64(signed.Payload), decode64(signed.Salt)
+	encoded := append([]byte(fmt.Sprintf("DSSEv1 %d %s %d ", len(signed.PayloadType), signed.PayloadType, len(payload))), payload...)
+	digest := sha256.Sum256(append(append([]byte{}, salt...), encoded...))
+	if len(signed.Signatures) == 0 {
+		fail("%s is not signed", name)
+	}
+	for _, signature := range signed.Signatures {
+		// Workers sign receipts under keys that grants name; whether those do is our own verifier's question.
+		if !known[signature.Keyid] && !strings.HasPrefix(name, "receipt-") {
+			fail("%s is signed by the stranger %s", name, signature.Keyid)
+		}
+		key := publicKey(signature.Keyid)
+		if !ed25519.Verify(key, encoded, decode64(signature.Sig)) ||
+			!ed25519.Verify(key, append([]byte("entrepot/leaf/v1\n"), digest[:]...), decode64(signature.LeafSig)) {
+			fail("%s: the signature of %s is wrong", name, signature.Keyid)
+		}
+	}
+	return digest[:]
+}
+
+// proven checks that a tlog-proof leads from an entry to a checkpoint of the log.
+func proven(trust trustFile, entry []byte, text string) int {
+	head, checkpoint, found := strings.Cut(text, "\n\n")
+	lines := strings.Split(head, "\n")
+	if !found || len(lines) < 2 || lines[0] != "c2sp.org/tlog-proof@v1" {
+		fail("not a tlog-proof")
+	}
+	index := must(strconv.ParseInt(strings.TrimPrefix(lines[1], "index "), 10, 64))
+	var path tlog.RecordProof
+	for _, line := range lines[2:] {
+		path = append(path, must(tlog.ParseHash(line)))
+	}
+	tree, witnesses := open(trust, checkpoint)
+	if err := tlog.CheckRecord(path, tree.N, tree.Hash, index, tlog.RecordHash(entry)); err != nil {
+		fail("%v", err)
+	}
+	return witnesses
+}
+
+func receipt(trust trustFile, path string) {
+	var receipts bundle
+	if err := json.Unmarshal(read(path), &receipts); err != nil {
+		fail("%v", err)
+	}
+	least := len(trust.Witnesses)
+	for _, entry := range receipts.Entries {
+		if entry.Proof == nil {
+			fail("%s is not logged", entry.Name)
+		}
+		witnesses := proven(trust, leaf(trust, entry.Name, entry.Envelope), *entry.Proof)
+		if witnesses < least {
+			least = witnesses
+		}
+	}
+	fmt.Printf("{\"entries\": %d, \"witnesses\": %d, \"quorum\": %d}\n", len(receipts.Entries), least, trust.Quorum)
+}
+
+func consistency(trust trustFile, oldPath, newPath, proofPath string) {
+	older, _ := open(trust, string(read(oldPath)))
+	newer, _ := open(trust, string(read(newPath)))
+	var proof tlog.TreeProof
+	for _, line := range strings.Fields(string(read(proofPath))) {
+		var hash tlog.Hash
+		if copy(hash[:], must(hex.DecodeString(line))) != len(hash) {
+			fail("%s is not a hash", line)
+		}
+		proof = append(proof, hash)
+	}
+	if err := tlog.CheckTree(proof, newer.N, newer.Hash, older.N, older.Hash); err != nil {
+		fail("%v", err)
+	}
+	fmt.Printf("{\"old\": %d, \"new\": %d}\n", older.N, newer.N)
+}
+
+func main() {
+	arguments := os.Args[1:]
+	if len(arguments) < 3 {
+		fail("usage: verify receipt TRUST BUNDLE | verify consistency TRUST OLD NEW PROOF")
+	}
+	var trust trustFile
+	if err := json.Unmarshal(read(arguments[1]), &trust); err != nil {
+		fail("%v", err)
+	}
+	switch {
+	case arguments[0] == "receipt" && len(arguments) == 3:
+		receipt(trust, arguments[2])
+	case arguments[0] == "consistency" && len(arguments) == 5:
+		consistency(trust, arguments[2], arguments[3], arguments[4])
+	default:
+		fail("unknown arguments")
+	}
+}
