@@ -5,12 +5,42 @@ use crate::{
     files,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::Args;
 use entrepot_chain_statement::{SigningKey, key::KeyFile};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const ASSERTION_SECONDS: i64 = 60;
+
+/// How a command reaches an exchange, and as whom.
+#[derive(Args)]
+pub struct SignIn {
+    /// Address of the exchange, as in `http://127.0.0.1:8080`.
+    #[arg(long, env = "ENTREPOT_URL")]
+    url: String,
+    /// `did:key` of the exchange, known beforehand: the audience of the proof.
+    #[arg(long)]
+    exchange: String,
+    /// The participant's key file.
+    #[arg(long, env = "ENTREPOT_KEY", value_name = "FILE")]
+    key: PathBuf,
+    /// PEM file of a certificate to believe besides the public authorities'.
+    #[arg(long, env = "ENTREPOT_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+impl SignIn {
+    /// Gets a token.
+    pub async fn client(&self) -> Result<Client, Failure> {
+        let key = files::read_key(&self.key)?;
+        Client::new(&self.url, self.ca.as_deref())?.sign_in(&self.exchange, &key).await
+    }
+}
 
 /// One participant's session with the exchange.
 pub struct Client {
@@ -20,15 +50,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// Without a token: for enrolment and public reads.
-    pub fn anonymous(base: &str) -> Result<Self, Failure> {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|error| Failure::new(ExitCode::Failed, error))?;
+    /// Without a token: for enrolment and public reads. `ca` is a certificate to believe besides the public authorities'.
+    pub fn new(base: &str, ca: Option<&Path>) -> Result<Self, Failure> {
+        let mut builder = reqwest::Client::builder().timeout(TIMEOUT);
+        if let Some(path) = ca {
+            let wrong = |error| Failure::bad_input(format!("{} is not a certificate in PEM: {error}", path.display()));
+            builder = builder.add_root_certificate(reqwest::Certificate::from_pem(&files::read(path)?).map_err(wrong)?);
+        }
+        let http = builder.build().map_err(|error| Failure::new(ExitCode::Failed, format!("{:#}", anyhow::Error::from(error))))?;
         Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: None })
     }
 
     /// With a token for `key`'s participant.
-    pub async fn signed_in(base: &str, exchange: &str, key: &KeyFile) -> Result<Self, Failure> {
-        let mut client = Self::anonymous(base)?;
+    pub async fn sign_in(self, exchange: &str, key: &KeyFile) -> Result<Self, Failure> {
+        let mut client = self;
         let assertion = client_assertion(&key.signing, exchange);
         let form = [
             ("grant_type", "client_credentials"),
@@ -57,8 +92,22 @@ impl Client {
     /// POST of a JSON body, under an idempotency key of its own.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let url = format!("{}{path}", self.base);
-        let request = self.authorised(self.http.post(&url)).header("idempotency-key", hex::encode(files::random::<16>())).json(body);
-        answered(request.send().await, &url).await
+        answered(self.posted(&url, body, &fresh_key()).await, &url).await
+    }
+
+    /// POST that may take longer than one request does: none if it is still under way, and is to be sent again under the same key.
+    pub async fn post_step(&self, path: &str, body: &Value, key: &str) -> Result<Option<Value>, Failure> {
+        let url = format!("{}{path}", self.base);
+        let sent = self.posted(&url, body, key).await;
+        let under_way = match &sent {
+            Ok(response) => matches!(response.status(), StatusCode::GATEWAY_TIMEOUT | StatusCode::CONFLICT),
+            Err(error) => error.is_timeout() && !error.is_connect(),
+        };
+        if under_way { Ok(None) } else { answered(sent, &url).await.map(Some) }
+    }
+
+    async fn posted(&self, url: &str, body: &Value, key: &str) -> Result<reqwest::Response, reqwest::Error> {
+        self.authorised(self.http.post(url)).header("idempotency-key", key).json(body).send().await
     }
 
     fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
@@ -69,8 +118,14 @@ impl Client {
     }
 }
 
+/// A new idempotency key.
+pub fn fresh_key() -> String {
+    hex::encode(files::random::<16>())
+}
+
 async fn answered(sent: Result<reqwest::Response, reqwest::Error>, url: &str) -> Result<Value, Failure> {
-    let response = sent.map_err(|error| Failure::new(ExitCode::Unreachable, format!("no answer from {url}: {error}")))?;
+    let unreachable = |error| Failure::new(ExitCode::Unreachable, format!("no answer from {url}: {:#}", anyhow::Error::from(error)));
+    let response = sent.map_err(unreachable)?;
     let status = response.status();
     let bytes = response.bytes().await.map_err(|error| Failure::new(ExitCode::Unreachable, format!("{url} broke off: {error}")))?;
     let body: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or_default() };

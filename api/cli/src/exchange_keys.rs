@@ -4,6 +4,11 @@ use crate::{exit::Failure, files};
 use entrepot_chain_statement::key::KeyFile;
 use rand_core::OsRng;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rustls::{
+    client::verify_server_name,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    server::ParsedCertificate,
+};
 use std::path::{Path, PathBuf};
 
 /// What the exchange signs with. Three Ed25519 keys of different power: statements, checkpoints as a validator, and the log's own, whose
@@ -33,6 +38,27 @@ impl ExchangeKeys {
             make_certificate(&keys, names)?;
         }
         Ok(keys)
+    }
+
+    /// Refuses a certificate that does not hold for every one of `names`: it was made once, perhaps under other settings, and no worker that
+    /// dials one of these names would believe it.
+    pub fn check_names(&self, names: &[String]) -> Result<(), Failure> {
+        let path = self.grpc_certificate.display();
+        let wrong = |error: &dyn std::fmt::Display| Failure::bad_input(format!("{path} is not a certificate: {error}"));
+        let der = CertificateDer::from_pem_file(&self.grpc_certificate).map_err(|error| wrong(&error))?;
+        let certificate = ParsedCertificate::try_from(&der).map_err(|error| wrong(&error))?;
+        for name in names {
+            let server_name = ServerName::try_from(name.as_str())
+                .map_err(|_| Failure::bad_input(format!("`grpc_names`: `{name}` is no host name and no address")))?;
+            verify_server_name(&certificate, &server_name).map_err(|_| {
+                Failure::bad_input(format!(
+                    "`grpc_names` has `{name}`, and the control plane's certificate {path} was made without it; remove {path} and {} to \
+                     have a new one made, and give every worker the new certificate; or take the name out of `grpc_names`",
+                    self.grpc_key.display()
+                ))
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -4,9 +4,9 @@ use crate::exit::Failure;
 use entrepot_chain_statement::key::KeyFile;
 use rand_core::{OsRng, RngCore};
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions},
     io::{Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -44,7 +44,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Writes a new file that only its owner may read; refuses to overwrite.
+/// Writes a new file that only its owner may read; makes its folder; refuses to overwrite.
 pub fn write_secret(path: &Path, contents: &[u8]) -> Result<(), Failure> {
     write_new(path, contents, 0o600)
 }
@@ -54,9 +54,15 @@ pub fn write_public(path: &Path, contents: &[u8]) -> Result<(), Failure> {
     write_new(path, contents, 0o644)
 }
 
+/// Makes a folder that only this user may look into, and what is above it. One that is there stays as it is.
+pub fn make_private_folder(path: &Path) -> Result<(), Failure> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| Failure::bad_input(format!("cannot make {}: {error}", path.display())))
+}
+
 fn write_new(path: &Path, contents: &[u8], mode: u32) -> Result<(), Failure> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        fs::create_dir_all(parent).map_err(|error| Failure::bad_input(format!("cannot make {}: {error}", parent.display())))?;
+        make_private_folder(parent)?;
     }
     let written = OpenOptions::new()
         .write(true)

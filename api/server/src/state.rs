@@ -3,6 +3,7 @@
 use crate::{idempotency::InFlight, jwt::Tokens, metrics::Metrics};
 use entrepot_exchange_market::Market;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Shared by every handler; cheap to clone.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct App {
     pub in_flight: InFlight,
     /// What `/metrics` tells.
     pub metrics: Metrics,
+    /// Cancelled when the exchange stops: streams end then, instead of holding the stop up.
+    pub stop: CancellationToken,
 }
 
 /// The server must not start like this.
@@ -32,12 +35,12 @@ pub enum StartError {
 }
 
 impl AppState {
-    /// Sets up what handlers share, and tests that tokens are checked as they must be.
-    pub fn new(market: Arc<Market>) -> Result<Self, StartError> {
+    /// Sets up what handlers share, and tests that tokens are checked as they must be. `stop` is cancelled when the exchange stops.
+    pub fn new(market: Arc<Market>, stop: CancellationToken) -> Result<Self, StartError> {
         let tokens = Tokens::new(market.exchange.clone());
         tokens.self_test(market.now()).map_err(StartError::Tokens)?;
         let metrics = Metrics::install().map_err(StartError::Metrics)?;
-        Ok(Self(Arc::new(App { market, tokens, in_flight: InFlight::default(), metrics })))
+        Ok(Self(Arc::new(App { market, tokens, in_flight: InFlight::default(), metrics, stop })))
     }
 }
 

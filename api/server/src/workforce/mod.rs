@@ -8,6 +8,7 @@ mod hello;
 mod messages;
 mod registry;
 mod service;
+mod strangers;
 
 pub use registry::Registry;
 pub use service::{ServeError, serve};

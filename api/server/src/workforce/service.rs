@@ -4,6 +4,7 @@ use super::{
     Registry, hello,
     messages::{self, Incoming},
     registry::{Outgoing, Place, QUEUE_MAX},
+    strangers::{self, Greeted, Strangers},
 };
 use entrepot_api_wire::{
     MESSAGE_BYTES_MAX,
@@ -16,7 +17,7 @@ use entrepot_exchange_market::{
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 use tokio_stream::{
     StreamExt,
@@ -27,6 +28,7 @@ use tonic::{
     Request, Response, Status, Streaming,
     transport::{Identity, Server, ServerTlsConfig},
 };
+use tower::util::MapRequestLayer;
 
 /// How often a worker is asked to show that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -36,7 +38,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(20);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Streams one connection may open: one is enough, two overlap at a reconnect.
 const STREAMS_PER_CONNECTION_MAX: u32 = 4;
-/// Streams of everybody together, strangers that have not greeted yet included.
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams of all who have greeted.
 const STREAMS_MAX: usize = 1024;
 
 /// The control plane cannot be served.
@@ -63,12 +67,13 @@ pub async fn serve(
     let identity =
         Identity::from_pem(std::fs::read(certificate).map_err(ServeError::Identity)?, std::fs::read(key).map_err(ServeError::Identity)?);
     let slots = Arc::new(Semaphore::new(STREAMS_MAX));
-    let service = Service { market, registry, listeners: listeners.into(), slots, stop: stop.clone() };
+    let service = Service { market, registry, listeners: listeners.into(), slots, strangers: Arc::default(), stop: stop.clone() };
     let service = workforce_server::WorkforceServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     Server::builder()
-        .tls_config(ServerTlsConfig::new().identity(identity))?
+        .tls_config(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE_TIMEOUT))?
+        .layer(MapRequestLayer::new(strangers::bound))
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .http2_keepalive_interval(Some(HEARTBEAT))
         .http2_keepalive_timeout(Some(SILENCE_MAX))
@@ -85,6 +90,7 @@ struct Service {
     registry: Arc<Registry>,
     listeners: Arc<[Arc<dyn WorkerListener>]>,
     slots: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
     stop: CancellationToken,
 }
 
@@ -93,29 +99,25 @@ impl workforce_server::Workforce for Service {
     type ConnectStream = ReceiverStream<Outgoing>;
 
     async fn connect(&self, request: Request<Streaming<FromWorker>>) -> Result<Response<Self::ConnectStream>, Status> {
-        let slot =
-            self.slots.clone().try_acquire_owned().map_err(|_| Status::resource_exhausted("too many streams are open: try again"))?;
         let (queue, outgoing) = mpsc::channel(QUEUE_MAX);
-        let service = self.clone();
-        tokio::spawn(async move {
-            let _slot = slot;
-            service.talk(request.into_inner(), queue).await;
-        });
+        let greeted = request.extensions().get::<Greeted>().cloned().unwrap_or_default();
+        tokio::spawn(self.clone().talk(request.into_inner(), greeted, queue));
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 }
 
 impl Service {
-    async fn talk(self, mut incoming: Streaming<FromWorker>, queue: mpsc::Sender<Outgoing>) {
-        let worker = match tokio::time::timeout(HELLO_TIMEOUT, self.greet(&mut incoming, &queue)).await {
-            Ok(Ok(worker)) => worker,
-            Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a worker was turned away");
-                let _ = queue.send(Err(Status::unauthenticated(error.to_string()))).await;
+    async fn talk(self, mut incoming: Streaming<FromWorker>, greeted: Greeted, queue: mpsc::Sender<Outgoing>) {
+        let (worker, _slot) = match self.let_in(&mut incoming, &queue).await {
+            Ok(let_in) => let_in,
+            Err(status) => {
+                let _ = queue.try_send(Err(status));
                 return;
             }
-            Err(_) => return,
         };
+        greeted.set();
+        let welcome = wire::Welcome { heartbeat_seconds: HEARTBEAT.as_secs() as u32 };
+        let _ = queue.send(Ok(message(to_worker::Message::Welcome(welcome)))).await;
         let place = self.registry.enter(worker.clone(), queue.clone());
         tracing::info!(worker = %worker.worker, participant = %worker.participant, version = worker.version, "a worker connected");
         for listener in &*self.listeners {
@@ -130,7 +132,27 @@ impl Service {
         }
     }
 
-    /// Challenge, Hello, Welcome.
+    /// Greeting, for as long as there is a place among the strangers; then a place among the workers.
+    async fn let_in(
+        &self,
+        incoming: &mut Streaming<FromWorker>,
+        queue: &mpsc::Sender<Outgoing>,
+    ) -> Result<(ConnectedWorker, OwnedSemaphorePermit), Status> {
+        let stranger = self.strangers.enter();
+        let greeting = tokio::select! {
+            () = self.stop.cancelled() => return Err(Status::unavailable("the exchange stops")),
+            () = stranger.pushed_out.cancelled() => return Err(Status::resource_exhausted("too many streams wait: greet at once")),
+            greeting = tokio::time::timeout(HELLO_TIMEOUT, self.greet(incoming, queue)) => greeting,
+        };
+        let worker = greeting.map_err(|_| Status::deadline_exceeded("the greeting did not come"))?.map_err(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a worker was turned away");
+            Status::unauthenticated(error.to_string())
+        })?;
+        let slot = self.slots.clone().try_acquire_owned();
+        Ok((worker, slot.map_err(|_| Status::resource_exhausted("too many workers are connected: try again"))?))
+    }
+
+    /// Challenge, Hello.
     async fn greet(
         &self,
         incoming: &mut Streaming<FromWorker>,
@@ -142,10 +164,7 @@ impl Service {
         let Some(Ok(FromWorker { message: Some(from_worker::Message::Hello(hello)) })) = incoming.next().await else {
             return Err(hello::HelloError::NotHello);
         };
-        let worker = hello::check(&self.market, &nonce, &hello).await?;
-        let welcome = wire::Welcome { heartbeat_seconds: HEARTBEAT.as_secs() as u32 };
-        let _ = queue.send(Ok(message(to_worker::Message::Welcome(welcome)))).await;
-        Ok(worker)
+        hello::check(&self.market, &nonce, &hello).await
     }
 
     /// Hands events on, one after the other, until the stream ends; says why it did.

@@ -28,6 +28,7 @@ use std::{
     },
 };
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 pub const BEGIN: Timestamp = Timestamp(1_800_000_000_000);
@@ -135,6 +136,8 @@ pub struct TestExchange {
     /// Holds nothing until a test anchors.
     pub log: Arc<MemoryLog>,
     pub operator: Person,
+    /// Ends streams.
+    pub stop: CancellationToken,
     keys: AtomicU64,
     _folder: TempDir,
 }
@@ -157,8 +160,9 @@ impl TestExchange {
         });
         let operator = Person::new(0, &[Role::Operator]);
         participant::bootstrap_operator(&market, &operator.sign(&operator.enrolment())).await.expect("an operator");
-        let app = AppState::new(market.clone()).expect("a sound state");
-        Self { router: router::router(app), market, clock, log, operator, keys: AtomicU64::new(0), _folder: folder }
+        let stop = CancellationToken::new();
+        let app = AppState::new(market.clone(), stop.clone()).expect("a sound state");
+        Self { router: router::router(app), market, clock, log, operator, stop, keys: AtomicU64::new(0), _folder: folder }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Reply {

@@ -192,22 +192,6 @@ async fn every_answer_has_safe_headers_and_a_request_id() {
 }
 
 #[tokio::test]
-async fn the_exchange_says_whether_it_lives_and_works() {
-    // The first exchange of a process installs the recorder, so what it did before that is not counted.
-    TestExchange::start().await;
-    let exchange = TestExchange::start().await;
-    let get = |path: &str| exchange.send(Request::get(path).body(Body::empty()).expect("a request"));
-    assert_eq!(get("/livez").await.status, StatusCode::OK);
-    assert_eq!(get("/readyz").await.status, StatusCode::OK);
-    let metrics = get("/metrics").await;
-    let text = String::from_utf8_lossy(&metrics.body).into_owned();
-    assert!(text.contains("entrepot_http_requests_total") && text.contains("entrepot_store_transactions_total"), "{text}");
-    assert!(!text.contains("did:key"), "figures name nobody");
-    exchange.market.store.close().await;
-    get("/readyz").await.expect_problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready");
-}
-
-#[tokio::test]
 async fn methods_that_strangers_invent_are_one_figure() {
     let exchange = TestExchange::start().await;
     for method in ["INVENTED1", "INVENTED2"] {

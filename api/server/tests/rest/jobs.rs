@@ -10,6 +10,7 @@ use entrepot_chain_log::bundle::ReceiptBundle;
 use entrepot_chain_statement::ids::JobId;
 use entrepot_exchange_market::workforce::WorkerEvent;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Follows a job to its end: ids and data of its events.
 async fn follow(trade: &Trade, job_id: &JobId, last_event_id: Option<&str>) -> Vec<(u64, Value)> {
@@ -60,6 +61,18 @@ async fn a_job_is_followed_from_the_queue_to_its_delivery() {
     assert_eq!(follow(&trade, &job_id, Some("11")).await, []);
     let job = trade.job(&job_id).await;
     assert_eq!((&job["state"], &job["attempt"]), (&json!("delivered"), &json!(1)));
+}
+
+#[tokio::test]
+async fn following_ends_when_the_exchange_stops() {
+    let trade = Trade::start(3).await;
+    let (_, job_id) = trade.placed().await;
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        trade.exchange.stop.cancel();
+    };
+    let (events, ()) = tokio::join!(tokio::time::timeout(Duration::from_secs(5), follow(&trade, &job_id, None)), stop);
+    assert_eq!(events.expect("it ends").len(), 1, "the job is still queued");
 }
 
 #[tokio::test]

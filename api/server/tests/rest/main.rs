@@ -6,6 +6,7 @@ mod audit;
 mod books;
 mod datasets;
 mod harness;
+mod health;
 mod hostile;
 mod idempotency;
 mod jobs;

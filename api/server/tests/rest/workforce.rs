@@ -75,6 +75,7 @@ struct Plane {
     exchange: TestExchange,
     registry: Arc<Registry>,
     witnessed: Arc<Witnessed>,
+    endpoint: Endpoint,
     channel: Channel,
     stop: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
@@ -107,7 +108,7 @@ impl Plane {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(issued.cert.pem())).domain_name("localhost");
         let endpoint = Endpoint::from_shared(format!("https://127.0.0.1:{port}")).expect("an address").tls_config(tls).expect("TLS");
         let channel = endpoint.connect().await.expect("connected");
-        Self { exchange, registry, witnessed, channel, stop, serving, _folder: folder }
+        Self { exchange, registry, witnessed, endpoint, channel, stop, serving, _folder: folder }
     }
 
     async fn dial(&self) -> Line {
@@ -241,6 +242,37 @@ async fn whoever_does_not_greet_first_is_cut_off() {
     assert!(matches!(line.next().await, Some(Hear::Challenge(_))));
     line.say(Say::Heartbeat(Heartbeat { sequence: 1 })).await;
     assert_eq!(line.end().await.map(|status| status.code()), Some(Code::Unauthenticated));
+}
+
+#[tokio::test]
+async fn a_stranger_may_send_little_and_a_worker_much() {
+    let plane = Plane::start().await;
+    let lender = plane.exchange.provider(1).await;
+    let status = plane.greet(&lender, |hello, _| hello.version = "v".repeat(100_000)).await.end().await.expect("it is cut off");
+    assert_eq!((status.code(), status.message()), (Code::Unauthenticated, "the first message must be a Hello"));
+    let line = plane.welcomed(&lender).await;
+    line.say(Say::WorkAccepted(WorkAccepted { job_id: "j".repeat(1_000_000), attempt: 1 })).await;
+    let status = line.end().await.expect("it is no message");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+}
+
+#[tokio::test]
+async fn strangers_that_do_not_greet_make_room_for_those_who_do() {
+    let mut plane = Plane::start().await;
+    let lender = plane.exchange.provider(1).await;
+    let mut oldest = plane.dial().await;
+    assert!(matches!(oldest.next().await, Some(Hear::Challenge(_))));
+    let mut silent = Vec::new();
+    // More than wait at once; four go on one connection.
+    for _ in 0..66 {
+        plane.channel = plane.endpoint.connect().await.expect("connected");
+        for _ in 0..4 {
+            silent.push(plane.dial().await);
+        }
+    }
+    assert_eq!(oldest.end().await.map(|status| status.code()), Some(Code::ResourceExhausted));
+    plane.channel = plane.endpoint.connect().await.expect("connected");
+    plane.welcomed(&lender).await;
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
     let temporary = tempfile::Builder::new().prefix("entrepot-dev-").tempdir().map_err(anyhow::Error::from)?;
     let home = arguments.data_dir.clone().unwrap_or_else(|| temporary.path().to_owned());
-    fs::create_dir_all(&home).map_err(anyhow::Error::from)?;
+    files::make_private_folder(&home)?;
     if fs::read_dir(&home).map_err(anyhow::Error::from)?.next().is_some() {
         return Err(Failure::bad_input(format!("{} is not empty: name a new folder with --data-dir", home.display())));
     }

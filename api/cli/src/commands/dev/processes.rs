@@ -10,8 +10,8 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
-/// How long a process may take to stop by itself.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a process may take to stop by itself: longer than `serve` gives to what is under way, and time to close besides.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a process may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     client::Client,
     commands::{
-        admin,
+        admin, serve,
         trust::{self, Exchange},
     },
     exit::{ExitCode, Failure},
@@ -26,7 +26,14 @@ use entrepot_chain_statement::{
 };
 use rand_core::OsRng;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fs, path::Path, str::FromStr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// How long a seeding step may take.
@@ -54,7 +61,7 @@ pub async fn start_exchange(
     let enrolment = envelope(&enrolment(&cast.operator), &cast.operator.key)?;
     let enrolment_path = cast.operator.home.join("enrolment.json");
     files::write_public(&enrolment_path, &enrolment.to_json())?;
-    admin::bootstrap(&data_dir, &enrolment_path).await?;
+    admin::bootstrap(&serve::Settings::of(Some(&data_dir), None)?, &enrolment_path).await?;
     let text = data_dir.display().to_string();
     processes.start(
         "exchange",
@@ -67,8 +74,8 @@ pub async fn start_exchange(
 
 pub async fn enrol(exchange: &Exchange, cast: &Cast, output: &Output) -> Result<Market, Failure> {
     output.step("Enrolling the participants; the operator approves them");
-    let public = Client::anonymous(&exchange.rest)?;
-    let operator = Client::signed_in(&exchange.rest, exchange.did.as_str(), &cast.operator.key).await?;
+    let public = Client::new(&exchange.rest, None)?;
+    let operator = Client::new(&exchange.rest, None)?.sign_in(exchange.did.as_str(), &cast.operator.key).await?;
     for member in cast.enrolling() {
         let signed = envelope(&enrolment(member), &member.key)?;
         public.post("/v1/participants", &json!({"envelope": signed})).await?;
@@ -76,7 +83,7 @@ pub async fn enrol(exchange: &Exchange, cast: &Cast, output: &Output) -> Result<
     }
     let sign_in = |member: &Member| {
         let key = files::read_key(&member.home.join("key.json"));
-        async move { Client::signed_in(&exchange.rest, exchange.did.as_str(), &key?).await }
+        async move { Client::new(&exchange.rest, None)?.sign_in(exchange.did.as_str(), &key?).await }
     };
     Ok(Market {
         operator,
@@ -98,7 +105,8 @@ pub async fn start_workers(
     output.step("Granting and starting three workers");
     let mut grants = Vec::new();
     let sessions = [&market.lender, &market.bureau, &market.compute];
-    for ((member, client), name) in cast.working().into_iter().zip(sessions).zip(["worker-lender", "worker-bureau", "worker-compute"]) {
+    let names = ["worker-lender", "worker-bureau", "worker-compute"];
+    for (((member, client), name), peer_listen) in cast.working().into_iter().zip(sessions).zip(names).zip(free_addresses::<3>()?) {
         let folder = home.join(name);
         let key = KeyFile::generate(&mut OsRng);
         files::write_secret(&folder.join("key.json"), key.to_json().as_bytes())?;
@@ -116,7 +124,7 @@ pub async fn start_workers(
         let signed = envelope(&grant, &member.key)?;
         files::write_public(&folder.join("grant.json"), &signed.to_json())?;
         client.post("/v1/worker-grants", &json!({"envelope": signed})).await?;
-        let configuration = worker_configuration(arguments, &folder, member, cast, exchange)?;
+        let configuration = worker_configuration(arguments, &folder, member, cast, exchange, peer_listen)?;
         let path = folder.join("worker.toml");
         files::write_public(&path, configuration.to_string().as_bytes())?;
         processes.start(name, &["work", "--config", &path.display().to_string()])?;
@@ -131,6 +139,7 @@ fn worker_configuration(
     member: &Member,
     cast: &Cast,
     exchange: &Exchange,
+    peer_listen: SocketAddr,
 ) -> Result<toml::Table, Failure> {
     let trust: Vec<String> = cast.enrolling().iter().filter(|m| m.role != Role::Regulator).map(|m| m.did().to_string()).collect();
     let path = |name: &str| folder.join(name).display().to_string();
@@ -144,7 +153,7 @@ fn worker_configuration(
         ("key", path("key.json")),
         ("grant", path("grant.json")),
         ("data_dir", path("state")),
-        ("peer_listen", "127.0.0.1:0".to_owned()),
+        ("peer_listen", peer_listen.to_string()),
     ] {
         table.insert(key.to_owned(), value.into());
     }
@@ -163,6 +172,16 @@ fn worker_configuration(
         table.insert("datasets".to_owned(), datasets.into());
     }
     Ok(table)
+}
+
+/// Addresses that were free a moment ago. Fixed, so that a worker that is started again is found where it was.
+fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], Failure> {
+    // All at once, so that no address comes twice.
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0"));
+    let addresses = listeners.iter().map(|listener| listener.as_ref().ok()?.local_addr().ok()).collect::<Option<Vec<_>>>();
+    addresses
+        .and_then(|found| found.try_into().ok())
+        .ok_or_else(|| Failure::new(ExitCode::Failed, "there is no free port for the workers on this machine"))
 }
 
 /// The dataset's name and file of a provider.

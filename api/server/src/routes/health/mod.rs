@@ -20,7 +20,7 @@ async fn livez() -> &'static str {
     "alive\n"
 }
 
-/// Whether the exchange can work: its database answers.
+/// Whether the exchange can work: its database and its log answer.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -32,15 +32,22 @@ async fn livez() -> &'static str {
     ),
 )]
 async fn readyz(State(app): State<AppState>) -> Result<&'static str, Problem> {
-    app.market.store.ping().await.map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "not ready");
-        Problem::new(RefusalKind::Unavailable, "not_ready", "the exchange's database does not answer")
-    })?;
+    app.market.store.ping().await.map_err(|error| not_ready("the exchange's database does not answer", &error))?;
+    app.market.notary.checkpoint().await.map_err(|error| not_ready("the exchange's log does not answer", &error))?;
     Ok("ready\n")
+}
+
+fn not_ready(detail: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
+    tracing::error!(error, "not ready");
+    Problem::new(RefusalKind::Unavailable, "not_ready", detail)
 }
 
 /// Figures in Prometheus text.
 #[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", responses((status = 200, description = "Figures.", body = String)))]
 async fn metrics(State(app): State<AppState>) -> Response {
+    metrics::gauge!("entrepot_workers_connected").set(app.market.workforce.connected().len() as f64);
+    if let Ok(Some(checkpoint)) = app.market.notary.checkpoint().await {
+        metrics::gauge!("entrepot_log_entries").set(checkpoint.size as f64);
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
 }

@@ -93,7 +93,7 @@ struct Data {
 }
 
 impl Follower {
-    /// The next event; none once the job is over or the stream has lasted long enough.
+    /// The next event; none once the job is over, the stream has lasted long enough or the exchange stops.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(row) = self.read.pop_front() {
@@ -102,7 +102,7 @@ impl Follower {
                 let data = serde_json::to_string(&Data { at: row.at, note: row.note }).ok()?;
                 return Some(Event::default().id(row.number.to_string()).event("note").data(data));
             }
-            if self.over || Instant::now() >= self.until {
+            if self.over || Instant::now() >= self.until || self.app.stop.is_cancelled() {
                 return None;
             }
             self.bell.mark_unchanged();
@@ -114,8 +114,11 @@ impl Follower {
                     return None;
                 }
             }
-            let _ = tokio::time::timeout(LOOK_AGAIN, self.bell.changed()).await;
-            tokio::time::sleep(LOOK_PAUSE).await;
+            let stop = self.app.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                _ = tokio::time::timeout(LOOK_AGAIN, self.bell.changed()) => tokio::time::sleep(LOOK_PAUSE).await,
+            }
         }
     }
 

@@ -1,12 +1,18 @@
 //! `entrepot serve`: the exchange in one process.
 
+mod settings;
+mod tasks;
+
+pub use settings::Settings;
+
 use crate::{
     adapters::{FolderBackups, NodeNotary},
     commands::dev::stop_signal,
     exchange_keys::ExchangeKeys,
-    exit::{ExitCode, Failure, Outcome},
+    exit::{Failure, Outcome},
+    files,
     output::Output,
-    settings, tracing_setup,
+    tracing_setup,
 };
 use clap::Args;
 use entrepot_api_server::{
@@ -17,7 +23,7 @@ use entrepot_api_server::{
 };
 use entrepot_chain_node::{Node, NodeConfig, NodeKeys, SoleMember};
 use entrepot_chain_statement::SigningKey;
-use entrepot_exchange_domain::{Clock, job::JobLimits};
+use entrepot_exchange_domain::Clock;
 use entrepot_exchange_market::{
     Bell, Market, anchoring,
     dataset::DatasetListener,
@@ -26,20 +32,17 @@ use entrepot_exchange_market::{
     workforce::WorkerListener,
 };
 use entrepot_exchange_store::Store;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
+use tasks::Tasks;
 use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// How long what is under way may take to end after a stop signal.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+use tokio_util::sync::CancellationToken;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -60,54 +63,6 @@ pub struct Arguments {
     check_config: bool,
 }
 
-/// The settings, merged.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Folder of keys, database and chain.
-    pub data_dir: PathBuf,
-    /// Where REST listens.
-    #[serde(default = "rest_default")]
-    pub rest_listen: SocketAddr,
-    /// Where workers dial in.
-    #[serde(default = "grpc_default")]
-    pub grpc_listen: SocketAddr,
-    /// Host names and addresses in the control plane's own certificate, made at the first start.
-    #[serde(default = "names_default")]
-    pub grpc_names: Vec<String>,
-    /// TLS for REST; plain HTTP without it, which belongs behind a proxy or on one machine.
-    pub rest_tls: Option<RestTls>,
-    /// The channel whose log receipts go to.
-    #[serde(default = "channel_default")]
-    pub channel: String,
-}
-
-/// PEM files for REST.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RestTls {
-    /// Certificate chain.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-}
-
-fn rest_default() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8080))
-}
-
-fn grpc_default() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8081))
-}
-
-fn names_default() -> Vec<String> {
-    vec!["localhost".to_owned(), "127.0.0.1".to_owned()]
-}
-
-fn channel_default() -> String {
-    "main".to_owned()
-}
-
 impl Arguments {
     fn settings(&self) -> Result<Settings, Failure> {
         let mut flags = toml::Table::new();
@@ -119,14 +74,7 @@ impl Arguments {
                 flags.insert(name.to_owned(), value.clone().into());
             }
         }
-        let settings: Settings = settings::load(self.config.as_deref(), flags)?;
-        let named = |text: &str| {
-            !text.is_empty() && text.len() <= 63 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if !named(&settings.channel) {
-            return Err(Failure::bad_input("`channel` is a name of 1 to 63 characters of a-z, 0-9 and -"));
-        }
-        Ok(settings)
+        Settings::read(self.config.as_deref(), flags)
     }
 }
 
@@ -136,7 +84,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
         if let Some(pem) = &settings.rest_tls {
             tls::server_config(&pem.certificate, &pem.key).map_err(Failure::bad_input)?;
         }
-        output.result("the configuration is valid", &json!({"valid": true}));
+        output.result("the configuration is valid", &json!({"valid": true, "settings": settings}));
         return Ok(());
     }
     tracing_setup::start(output.json);
@@ -161,9 +109,9 @@ pub struct Exchange {
 impl Exchange {
     /// Opens keys, database and chain of a data folder; makes what is missing.
     pub async fn open(settings: &Settings) -> Result<Self, Failure> {
-        fs::create_dir_all(&settings.data_dir)
-            .map_err(|error| Failure::bad_input(format!("cannot make {}: {error}", settings.data_dir.display())))?;
+        files::make_private_folder(&settings.data_dir)?;
         let keys = ExchangeKeys::open(&settings.data_dir, &settings.grpc_names)?;
+        keys.check_names(&settings.grpc_names)?;
         let copy = |key: &SigningKey| SigningKey::from_seed(&key.seed());
         let node = Node::open(
             node_config(settings),
@@ -180,7 +128,7 @@ impl Exchange {
             exchange: Arc::new(copy(&keys.exchange.signing)),
             notary: Arc::new(NodeNotary::new(node.clone(), copy(&keys.exchange.signing))),
             workforce: registry.clone(),
-            job_limits: JobLimits::default(),
+            job_limits: settings.job_limits.limits(),
             bell: Bell::default(),
         });
         Ok(Self { keys, market, node, registry })
@@ -190,41 +138,55 @@ impl Exchange {
     async fn run(self, settings: &Settings, stop: CancellationToken) -> Outcome {
         let rest_tls = settings.rest_tls.as_ref().map(|pem| tls::server_config(&pem.certificate, &pem.key)).transpose();
         let rest_tls = rest_tls.map_err(Failure::bad_input)?;
-        let scheme = if rest_tls.is_some() { "https" } else { "http" };
+        let published = settings.data_dir.join("exchange.json");
+        withdraw(&published)?;
         let rest = listen(settings.rest_listen, "rest_listen").await?;
         let grpc = listen(settings.grpc_listen, "grpc_listen").await?;
-        let description = self.describe(settings, scheme, &rest, &grpc)?;
-        let app = AppState::new(self.market.clone()).map_err(anyhow::Error::from)?;
-        let driver = Arc::new(JobDriver::new(self.market.clone()));
-        let listeners: Vec<Arc<dyn WorkerListener>> =
-            vec![Arc::new(DatasetListener::new(self.market.clone())), driver.clone(), Arc::new(WitnessListener::new(self.market.clone()))];
-        let tasks = TaskTracker::new();
-        let backups = FolderBackups::new(&settings.data_dir, &database(&settings.data_dir), self.market.store.clone(), self.node.clone());
+        let description = self.describe(settings, &rest, &grpc)?;
+        let app = AppState::new(self.market.clone(), stop.clone()).map_err(anyhow::Error::from)?;
+        let database = database(&settings.data_dir);
+        let backups = FolderBackups::open(&settings.data_dir, &database, self.market.store.clone(), self.node.clone())?;
         let routes = backup::attach(router::router(app), Arc::new(backups));
-        tasks.spawn(serve::serve(rest, routes, rest_tls, serve::Patience::default(), stop.clone()));
-        let (market, certificate, key) = (self.market.clone(), self.keys.grpc_certificate.clone(), self.keys.grpc_key.clone());
-        let (registry, grpc_stop) = (self.registry.clone(), stop.clone());
-        tasks.spawn(async move {
-            if let Err(error) = workforce::serve(grpc, &certificate, &key, market, registry, listeners, grpc_stop.clone()).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the control plane failed");
-                grpc_stop.cancel();
-            }
+
+        let tasks = Tasks::new(stop);
+        let stop = tasks.stop.clone();
+        let rest_stop = stop.clone();
+        tasks.spawn("REST", async move {
+            serve::serve(rest, routes, rest_tls, serve::Patience::default(), rest_stop).await;
+            Ok(())
         });
-        until(&tasks, &stop, async move { driver.run().await });
+        let driver = Arc::new(JobDriver::new(self.market.clone()));
+        let control_plane = self.control_plane(grpc, driver.clone(), stop.clone());
+        tasks.spawn("the control plane", control_plane);
+        tasks.spawn_until_stop("the jobs' driver", async move { driver.run().await });
         let market = self.market.clone();
-        until(&tasks, &stop, async move { anchoring::run(&market).await });
+        tasks.spawn_until_stop("the anchoring", async move { anchoring::run(&market).await });
         let market = self.market.clone();
-        until(&tasks, &stop, async move { witnesses::run(&market).await });
-        self.publish(settings, &description)?;
+        tasks.spawn_until_stop("the gathering of cosignatures", async move { witnesses::run(&market).await });
+        let node = self.node.clone();
+        tasks.spawn("the chain", watch(node, stop.clone()));
+
+        publish(&published, &description)?;
         tracing::info!(rest = %description["rest"], grpc = %description["grpc"], exchange = %self.market.exchange_did(), "the exchange is open");
-        let failure = self.watch(&stop).await;
-        tasks.close();
-        if tokio::time::timeout(STOP_TIMEOUT, tasks.wait()).await.is_err() {
-            tracing::warn!("some tasks did not end in time");
-        }
+        stop.cancelled().await;
+        let outcome = tasks.end().await;
         self.close().await;
         tracing::info!("the exchange is closed");
-        failure
+        outcome
+    }
+
+    /// Serves workers.
+    fn control_plane(
+        &self,
+        listener: TcpListener,
+        driver: Arc<JobDriver>,
+        stop: CancellationToken,
+    ) -> impl Future<Output = Result<(), anyhow::Error>> + Send + use<> {
+        let (market, registry) = (self.market.clone(), self.registry.clone());
+        let (certificate, key) = (self.keys.grpc_certificate.clone(), self.keys.grpc_key.clone());
+        let listeners: Vec<Arc<dyn WorkerListener>> =
+            vec![Arc::new(DatasetListener::new(market.clone())), driver, Arc::new(WitnessListener::new(market.clone()))];
+        async move { Ok(workforce::serve(listener, &certificate, &key, market, registry, listeners, stop).await?) }
     }
 
     /// Lets go of database and chain.
@@ -233,54 +195,55 @@ impl Exchange {
         self.market.store.close().await;
     }
 
-    /// Waits for `stop`; a chain that can no longer write ends the process instead of serving without evidence.
-    async fn watch(&self, stop: &CancellationToken) -> Outcome {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(Duration::from_secs(1)) => {
-                    if let Some(why) = self.node.failure() {
-                        stop.cancel();
-                        return Err(Failure::new(ExitCode::Failed, format!("the chain stopped: {why}")));
-                    }
-                }
-            }
-        }
-    }
-
     /// What others must know beforehand to trust this exchange: its identity, its log, its certificate.
-    fn describe(&self, settings: &Settings, scheme: &str, rest: &TcpListener, grpc: &TcpListener) -> Result<Value, Failure> {
-        let port = |listener: &TcpListener| listener.local_addr().map_err(anyhow::Error::from);
+    fn describe(&self, settings: &Settings, rest: &TcpListener, grpc: &TcpListener) -> Result<Value, Failure> {
+        let scheme = if settings.rest_tls.is_some() { "https" } else { "http" };
+        let url = |given: &Option<String>, setting: &str, scheme: &str, listener: &TcpListener| {
+            let address = listener.local_addr().map_err(anyhow::Error::from)?;
+            if given.is_none() && address.ip().is_unspecified() {
+                tracing::warn!("exchange.json has {address}, which nobody can dial: set `{setting}`");
+            }
+            Ok::<_, Failure>(given.clone().unwrap_or_else(|| format!("{scheme}://{address}")))
+        };
         let certificate = fs::canonicalize(&self.keys.grpc_certificate).map_err(anyhow::Error::from)?;
         Ok(json!({
             "did": self.market.exchange_did(),
-            "rest": format!("{scheme}://{}", port(rest)?),
-            "grpc": format!("https://{}", port(grpc)?),
+            "rest": url(&settings.rest_url, "rest_url", scheme, rest)?,
+            "grpc": url(&settings.grpc_url, "grpc_url", "https", grpc)?,
             "grpc_ca": certificate,
             "origin": origin(settings),
             "log_key": self.node.log_vkey().to_string(),
             "validator": self.node.validator_vkey().to_string(),
         }))
     }
+}
 
-    /// Renamed into place once the listeners are open: whoever waits for the file can connect.
-    fn publish(&self, settings: &Settings, description: &Value) -> Outcome {
-        let path = settings.data_dir.join("exchange.json");
-        let partial = settings.data_dir.join("exchange.json.partial");
-        let text = serde_json::to_string_pretty(description).map_err(anyhow::Error::from)?;
-        fs::write(&partial, text).and_then(|()| fs::rename(&partial, &path)).map_err(anyhow::Error::from)?;
-        Ok(())
+/// What an earlier run published says where that one listened.
+fn withdraw(path: &Path) -> Outcome {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::bad_input(format!("cannot remove {}: {error}", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 
-fn until(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = work => {}
+/// Renamed into place once the listeners are open: whoever waits for the file can connect.
+fn publish(path: &Path, description: &Value) -> Outcome {
+    let partial = path.with_extension("json.partial");
+    let text = serde_json::to_string_pretty(description).map_err(anyhow::Error::from)?;
+    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(anyhow::Error::from)?;
+    Ok(())
+}
+
+/// A chain that can no longer write ends the process, which would else serve without evidence.
+async fn watch(node: Node, stop: CancellationToken) -> Result<(), anyhow::Error> {
+    while tokio::time::timeout(Duration::from_secs(1), stop.cancelled()).await.is_err() {
+        if let Some(why) = node.failure() {
+            anyhow::bail!(why);
         }
-    });
+    }
+    Ok(())
 }
 
 async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Failure> {
@@ -302,10 +265,4 @@ pub fn database(data_dir: &Path) -> PathBuf {
 /// Where and what this exchange's node is.
 pub fn node_config(settings: &Settings) -> NodeConfig {
     NodeConfig { path: settings.data_dir.join("chain"), origin: origin(settings), clock: Arc::new(|| SystemClock.now()) }
-}
-
-/// The settings of a data folder without its configuration file: for tools that look after it.
-pub fn settings_of(data_dir: &Path, config: Option<&Path>) -> Result<Settings, Failure> {
-    let flags = [("data_dir".to_owned(), data_dir.display().to_string().into())].into_iter().collect();
-    settings::load(config, flags)
 }
