@@ -1,6 +1,8 @@
 //! Whole stories, with real processes.
 
+mod backup;
 mod bad_input;
+mod command_line;
 mod crash;
 mod exchange_sees;
 mod hostile_exchange;
