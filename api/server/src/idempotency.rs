@@ -52,13 +52,20 @@ pub struct Once {
 pub struct Answer {
     status: StatusCode,
     body: String,
+    is_kept: bool,
 }
 
 impl Answer {
     /// An answer with a JSON body.
     pub fn new(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_string(body).map_err(|error| Problem::internal(&error))?;
-        Ok(Self { status, body })
+        Ok(Self { status, body, is_kept: true })
+    }
+
+    /// Not to be kept, because nothing changed: a repetition would find the same again, and strangers could fill the disk with answers.
+    #[must_use]
+    pub fn unchanged(self) -> Self {
+        Self { is_kept: false, ..self }
     }
 
     /// 200.
@@ -168,7 +175,9 @@ impl Once {
                         return Ok((kept, true));
                     }
                     let answer = effect(tx).await?;
-                    self.keep(tx, app, owner, &answer).await?;
+                    if answer.is_kept {
+                        self.keep(tx, app, owner, &answer).await?;
+                    }
                     Ok::<_, Problem>((answer, false))
                 })
             })
@@ -187,7 +196,7 @@ impl Once {
             .hint("use a fresh key for each new request"));
         }
         let status = StatusCode::from_u16(kept.status).map_err(|error| Problem::internal(&error))?;
-        Ok(Some(Answer { status, body: kept.body }))
+        Ok(Some(Answer { status, body: kept.body, is_kept: true }))
     }
 
     async fn keep(&self, tx: &mut Tx<'_>, app: &AppState, owner: &Did, answer: &Answer) -> Result<(), Problem> {

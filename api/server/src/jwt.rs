@@ -152,7 +152,7 @@ impl Tokens {
     /// Checks an access token.
     pub fn check_access(&self, token: &str, now: Timestamp) -> Result<Caller, TokenError> {
         let exchange = self.exchange.did();
-        let claims: AccessClaims = open(token, &exchange, |typ| typ == Some(ACCESS_TYPE), Some(AUDIENCE))?;
+        let claims: AccessClaims = open(token, &exchange, |typ| typ == Some(ACCESS_TYPE), AUDIENCE)?;
         if claims.iss != exchange {
             return Err(TokenError::Issuer);
         }
@@ -165,7 +165,7 @@ impl Tokens {
         let exchange = self.exchange.did();
         let signer: Signer = peek_claims(token)?;
         let typed = |typ: Option<&str>| typ.is_none_or(|typ| ASSERTION_TYPES.contains(&typ));
-        let claims: AssertionClaims = open(token, &signer.iss, typed, Some(exchange.as_str()))?;
+        let claims: AssertionClaims = open(token, &signer.iss, typed, exchange.as_str())?;
         if claims.iss != claims.sub {
             return Err(TokenError::Issuer);
         }
@@ -227,12 +227,7 @@ fn peek_claims<T: DeserializeOwned>(token: &str) -> Result<T, TokenError> {
     peek(token, 1)
 }
 
-fn open<T: DeserializeOwned>(
-    token: &str,
-    signer: &Did,
-    typed: impl Fn(Option<&str>) -> bool,
-    audience: Option<&str>,
-) -> Result<T, TokenError> {
+fn open<T: DeserializeOwned>(token: &str, signer: &Did, typed: impl Fn(Option<&str>) -> bool, audience: &str) -> Result<T, TokenError> {
     if token.len() > TOKEN_BYTES_MAX || token.split('.').count() != 3 {
         return Err(TokenError::Malformed);
     }
@@ -248,9 +243,7 @@ fn open<T: DeserializeOwned>(
     validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
     // Against our own clock, below.
     validation.validate_exp = false;
-    if let Some(audience) = audience {
-        validation.set_audience(&[audience]);
-    }
+    validation.set_audience(&[audience]);
     let key = DecodingKey::from_ed_der(&signer.public_bytes());
     let opened = jsonwebtoken::decode::<T>(token, &key, &validation).map_err(|error| match error.kind() {
         ErrorKind::InvalidSignature => TokenError::Signature,

@@ -1,7 +1,10 @@
 //! `/v1/participants`
 
 use crate::harness::{Person, TestExchange};
-use axum::http::StatusCode;
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
 use entrepot_chain_statement::{Envelope, statements::Role};
 use entrepot_exchange_market::participant::{BootstrapError, bootstrap_operator};
 use serde_json::json;
@@ -39,6 +42,26 @@ async fn enrolling_again_with_the_same_statement_changes_nothing_and_with_anothe
     other.roles = vec![Role::Operator];
     let other = json!({ "envelope": lender.sign(&other) });
     exchange.post_anonymously("/v1/participants", &other).await.expect_problem(StatusCode::CONFLICT, "participant_exists");
+}
+
+#[tokio::test]
+async fn a_stranger_that_repeats_its_enrolment_leaves_nothing_behind() {
+    let exchange = TestExchange::start().await;
+    let lender = Person::new(1, &[Role::Provider]);
+    let enrol = async |envelope: &Envelope, key: &str| {
+        let request = Request::post("/v1/participants").header("idempotency-key", key).header("content-type", "application/json");
+        exchange.send(request.body(Body::from(json!({ "envelope": envelope }).to_string())).expect("a request")).await
+    };
+    let envelope = lender.sign(&lender.enrolment());
+    let mut changed = lender.enrolment();
+    changed.name = "Another name".to_owned();
+    let changed = lender.sign(&changed);
+    enrol(&envelope, "first").await.expect(StatusCode::ACCEPTED);
+    assert_eq!(enrol(&envelope, "first").await.headers["idempotent-replayed"], "true");
+    enrol(&changed, "first").await.expect_problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused");
+    // Another key finds what is there, and is forgotten.
+    enrol(&envelope, "second").await.expect(StatusCode::ACCEPTED);
+    enrol(&changed, "second").await.expect_problem(StatusCode::CONFLICT, "participant_exists");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use axum::{extract::State, response::Response};
 use entrepot_chain_statement::statements::ParticipantEnrolment;
 use entrepot_exchange_domain::RefusalKind;
 use entrepot_exchange_market::participant;
+use entrepot_exchange_store::participant as rows;
 
 /// Enrol with a signed ParticipantEnrolment. An operator approves it before tokens are given.
 #[utoipa::path(
@@ -30,7 +31,11 @@ pub(super) async fn handler(
     envelope.verify_signed_by(&claimed.participant).map_err(|error| refused(&error))?;
     let (owner, now) = (&claimed.participant, app.market.now());
     once.run(app, owner, "participants.enrol", |tx| {
-        Box::pin(async move { Answer::accepted(&Participant::from(participant::enrol(tx, now, envelope).await?)) })
+        Box::pin(async move {
+            let is_known = rows::find(tx, owner).await?.is_some();
+            let answer = Answer::accepted(&Participant::from(participant::enrol(tx, now, envelope).await?))?;
+            Ok(if is_known { answer.unchanged() } else { answer })
+        })
     })
     .await
 }
