@@ -15,11 +15,12 @@ use entrepot_tests::{
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output, Stdio},
+    sync::{Arc, Mutex},
 };
 use tempfile::TempDir;
 
@@ -251,13 +252,14 @@ fn stuck_jobs_of_all_pages_are_listed_in_words() {
     let job = |number: u32, more: &str| {
         format!(r#"{{"job_id": "job_{number}", "state": "running", "attempt": {number}, "changed_at": "1000"{more}}}"#)
     };
-    let url = answer_with(vec![
-        ("POST /v1/token ", r#"{"access_token": "token"}"#.to_owned()),
-        ("GET /v1/admin/stuck-jobs?limit=200 ", format!(r#"{{"items": [{}], "next_cursor": "more"}}"#, job(1, r#", "deadline": "2000""#))),
-        ("GET /v1/admin/stuck-jobs?limit=200&cursor=more ", format!(r#"{{"items": [{}]}}"#, job(2, ""))),
+    let first = format!(r#"{{"items": [{}], "next_cursor": "more"}}"#, job(1, r#", "deadline": "2000""#));
+    let server = Server::start(vec![
+        ("POST /v1/token ", 200, r#"{"access_token": "token"}"#.to_owned()),
+        ("GET /v1/admin/stuck-jobs?limit=200 ", 200, first),
+        ("GET /v1/admin/stuck-jobs?limit=200&cursor=more ", 200, format!(r#"{{"items": [{}]}}"#, job(2, ""))),
     ]);
     let did = home.operator.did().to_string();
-    let sign_in = ["admin", "stuck-jobs", "--url", &url, "--exchange", &did, "--key", &home.path("operator.key.json")];
+    let sign_in = ["admin", "stuck-jobs", "--url", &server.url, "--exchange", &did, "--key", &home.path("operator.key.json")];
     let told = process::succeed(&sign_in);
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines.len(), 2, "{told}");
@@ -267,26 +269,67 @@ fn stuck_jobs_of_all_pages_are_listed_in_words() {
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(2), "{listed}");
 }
 
-/// A server that knows these requests, by how they begin, and nothing else; its address.
-fn answer_with(answers: Vec<(&'static str, String)>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("bound"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = BufReader::new(stream.expect("a connection"));
-            let (mut head, mut length) = (Vec::new(), 0);
-            while let Some(line) = next_line(&mut stream) {
-                length = line.to_lowercase().strip_prefix("content-length: ").and_then(|text| text.parse().ok()).unwrap_or(length);
-                head.push(line);
+#[test]
+fn a_copy_is_asked_for_under_one_key_until_it_is_made() {
+    let home = Home::new();
+    let copy = |status: u16, body: &str| ("POST /v1/admin/backups ", status, body.to_owned());
+    let server = Server::start(vec![
+        ("POST /v1/token ", 200, r#"{"access_token": "token"}"#.to_owned()),
+        copy(504, r#"{"code": "timeout"}"#),
+        copy(409, r#"{"code": "idempotency_in_flight"}"#),
+        copy(201, r#"{"path": "/copy"}"#),
+    ]);
+    let did = home.operator.did().to_string();
+    let sign_in = ["admin", "backup", "--url", &server.url, "--exchange", &did, "--key", &home.path("operator.key.json")];
+    assert_eq!(process::succeed(&sign_in), "/copy\n");
+    let heads = server.heads.lock().expect("unpoisoned");
+    let keys: Vec<&String> = heads.iter().flatten().filter(|line| line.starts_with("idempotency-key: ")).collect();
+    assert!(keys.len() == 3 && keys.iter().all(|key| *key == keys[0]), "{heads:?}");
+}
+
+/// A server that knows some requests, by how they begin, and nothing else.
+struct Server {
+    url: String,
+    /// What it was asked.
+    heads: Arc<Mutex<Vec<Vec<String>>>>,
+}
+
+impl Server {
+    /// Of several answers to one request each is given once, and the last one for ever.
+    fn start(mut answers: Vec<(&'static str, u16, String)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let asked = heads.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.expect("a connection"));
+                let head = read_request(&mut stream);
+                let known = head.first().map(|line| answers.iter().enumerate().filter(|(_, answer)| line.starts_with(answer.0)));
+                let fitting: Vec<usize> = known.into_iter().flatten().map(|(at, _)| at).collect();
+                let (_, status, body) = match fitting[..] {
+                    [] => ("", 404, "{}".to_owned()),
+                    [only] => answers[only].clone(),
+                    [first, ..] => answers.remove(first),
+                };
+                asked.lock().expect("unpoisoned").push(head);
+                let reply = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+                stream.get_mut().write_all(reply.as_bytes()).expect("written");
             }
-            stream.read_exact(&mut vec![0; length]).expect("a body");
-            let answer = answers.iter().find(|(request, _)| head.first().is_some_and(|line| line.starts_with(request)));
-            let (status, body) = answer.map_or(("404 Not Found", "{}"), |(_, body)| ("200 OK", body));
-            let reply = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
-            stream.get_mut().write_all(reply.as_bytes()).expect("written");
-        }
-    });
-    url
+        });
+        Self { url, heads }
+    }
+}
+
+/// Reads a request; the lines of its head.
+fn read_request(stream: &mut impl BufRead) -> Vec<String> {
+    let (mut head, mut length) = (Vec::new(), 0);
+    while let Some(line) = next_line(stream) {
+        length = line.to_lowercase().strip_prefix("content-length: ").and_then(|text| text.parse().ok()).unwrap_or(length);
+        head.push(line);
+    }
+    stream.read_exact(&mut vec![0; length]).expect("a body");
+    head
 }
 
 /// A line of a request's head; none at its end.
@@ -295,6 +338,29 @@ fn next_line(stream: &mut impl BufRead) -> Option<String> {
     stream.read_line(&mut line).ok()?;
     let line = line.trim_end().to_owned();
     (!line.is_empty()).then_some(line)
+}
+
+#[tokio::test]
+async fn a_job_waits_no_longer_than_the_settings_say() {
+    let mut market = Market::start().await;
+    let mut contract = market.agree().await;
+    let plan = market.quote(sample::SQL).await.plan;
+    for worker in &mut market.workers {
+        worker.process.kill();
+    }
+    assert_eq!(market.exchange.process.terminate().code(), Some(0));
+    let config = market.folder().join("exchange.toml");
+    fs::write(&config, "[job_limits]\nqueued_ms = 300\n").expect("written");
+    let address = |url: &str| url.split("://").last().expect("an address").to_owned();
+    let (rest, grpc) = (address(&market.exchange.info.rest), address(&market.exchange.info.grpc));
+    let (data_dir, config, log) = (text(&market.exchange.data_dir), text(&config), market.folder().join("exchange.log"));
+    let arguments = ["serve", "--data-dir", &data_dir, "--rest-listen", &rest, "--grpc-listen", &grpc, "--config", &config];
+    market.exchange.process = Process::start("exchange", &arguments, &log, None);
+    wait_for(async || market.consumer.try_get("/readyz").await).await.ok();
+    let order = market.next_order(&mut contract, sample::SQL, plan);
+    let job_id = market.place(&order).await;
+    let job = market.finished(&job_id).await;
+    assert_eq!((&job["state"], &job["reason"]), (&json!("refunded"), &json!("workers_unavailable")), "{job}");
 }
 
 #[tokio::test]
