@@ -1,7 +1,9 @@
 //! The node's facts, on a real RocksDB: what is acknowledged stays, whatever happens to the process and its files.
 
 use entrepot_chain_ledger::{Block, Leaf, LeafTransaction, Outcome, Rejection};
-use entrepot_chain_log::{NoteSigner, SignedCheckpoint, merkle::verify_consistency, merkle::verify_inclusion};
+use entrepot_chain_log::{
+    MerkleTree, NodeId, NodeStore as _, NoteSigner, SignedCheckpoint, merkle::verify_consistency, merkle::verify_inclusion,
+};
 use entrepot_chain_node::{
     CosignatureAnswer, Node, NodeConfig, NodeError, NodeKeys, Orderer, OrdererError, SoleMember, Submitter, restore,
 };
@@ -441,4 +443,33 @@ async fn closing_answers_what_was_submitted_and_refuses_what_comes_later() {
     assert!(matches!(submitter(&node).submit(&leaves(3..4)).await, Err(NodeError::Stopped { .. })));
     let crowd = (1..=4097).map(|n| LeafTransaction::sign(ORIGIN, leaf(0), n, &key(9))).collect();
     assert!(matches!(node.submit(crowd).await, Err(NodeError::TooMany { .. })));
+}
+
+#[tokio::test]
+async fn tiles_hold_the_whole_tree() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = open(folder.path());
+    submitter(&node).submit(&leaves(0..600)).await.expect("submits");
+    let tile = |path: &str| node.tile(&path.parse().expect("a tile")).expect("reads");
+    let (first, rest) = (tile("entries/000").expect("full"), tile("entries/002.p/88").expect("the rest"));
+    assert_eq!((first.len(), rest.len()), (256 * 34, 88 * 34));
+    assert_eq!((&first[..2], &first[2..34]), (&[0, 32][..], &leaf(0).leaf.0[..]));
+    assert_eq!(rest[87 * 34 + 2..], leaf(599).leaf.0);
+
+    // The root again, from hashes alone: two full tiles give a hash each, which the row above repeats.
+    let level = |hashes: Vec<u8>| hashes.as_chunks::<32>().0.iter().map(|hash| Hash(*hash)).collect::<Vec<_>>();
+    let mut tree = MerkleTree::new();
+    for path in ["0/000", "0/001", "0/002.p/88"] {
+        for hash in level(tile(path).expect("is there")) {
+            tree.push_leaf_hash(hash);
+        }
+    }
+    assert_eq!(tree.root(), node.head().log_root);
+    let above = level(tile("1/000.p/2").expect("two full tiles below"));
+    assert_eq!(above, [0, 1].map(|index| tree.node(NodeId { level: 8, index }).expect("infallible").expect("is full")));
+    for beyond in ["0/002", "0/002.p/89", "1/000", "1/000.p/3", "entries/003.p/1", "2/000.p/1"] {
+        assert_eq!(tile(beyond), None, "{beyond}");
+    }
+    assert_eq!(tile("0/002.p/5").map(|bytes| bytes.len()), Some(5 * 32), "for whoever holds an older checkpoint");
+    shut(node).await;
 }
