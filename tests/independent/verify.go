@@ -4,6 +4,7 @@
 //
 //	verify receipt TRUST BUNDLE               prints {"entries": n, "witnesses": least of all entries, "quorum": q}
 //	verify consistency TRUST OLD NEW PROOF    two checkpoints and a file with one hash in hexadecimal a line; prints {"old": n, "new": n}
+//	verify tiles TRUST URL                    reads the whole log below a URL, by tiles of hashes and of entries; prints {"size": n}
 //
 // Exit code 1 and a sentence if something is wrong.
 package main
@@ -17,7 +18,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/big"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -232,10 +235,65 @@ func consistency(trust trustFile, oldPath, newPath, proofPath string) {
 	fmt.Printf("{\"old\": %d, \"new\": %d}\n", older.N, newer.N)
 }
 
+// tiles reads a log over HTTP (c2sp.org/tlog-tiles); sumdb checks every tile against the tree.
+type tiles struct{ url string }
+
+func (t tiles) Height() int { return 8 }
+
+func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
+	var all [][]byte
+	for _, tile := range wanted {
+		// sumdb names the height in its paths; C2SP has one height.
+		all = append(all, t.get(strings.Replace(tile.Path(), "tile/8/", "tile/", 1)))
+	}
+	return all, nil
+}
+
+func (t tiles) SaveTiles([]tlog.Tile, [][]byte) {}
+
+func (t tiles) get(path string) []byte {
+	answer := must(http.Get(t.url + "/" + path))
+	defer answer.Body.Close()
+	body := must(io.ReadAll(answer.Body))
+	if answer.StatusCode != http.StatusOK {
+		fail("%s: %s: %s", path, answer.Status, body)
+	}
+	return body
+}
+
+func readLog(trust trustFile, url string) {
+	log := tiles{url}
+	tree, _ := open(trust, string(log.get("checkpoint")))
+	reader := tlog.TileHashReader(tree, log)
+	if root := must(tlog.TreeHash(tree.N, reader)); root != tree.Hash {
+		fail("the tiles lead to another root than the checkpoint's")
+	}
+	for from := int64(0); from < tree.N; from += 256 {
+		width := tree.N - from
+		if width > 256 {
+			width = 256
+		}
+		path := tlog.Tile{H: 8, L: 0, N: from / 256, W: int(width)}.Path()
+		rest := log.get(strings.Replace(path, "tile/8/0/", "tile/entries/", 1))
+		for index := from; index < from+width; index++ {
+			length := int(binary.BigEndian.Uint16(rest))
+			hash := must(reader.ReadHashes([]int64{tlog.StoredHashIndex(0, index)}))[0]
+			if tlog.RecordHash(rest[2:2+length]) != hash {
+				fail("entry %d is another than the one in the tree", index)
+			}
+			rest = rest[2+length:]
+		}
+		if len(rest) != 0 {
+			fail("%d bytes are left over", len(rest))
+		}
+	}
+	fmt.Printf("{\"size\": %d}\n", tree.N)
+}
+
 func main() {
 	arguments := os.Args[1:]
 	if len(arguments) < 3 {
-		fail("usage: verify receipt TRUST BUNDLE | verify consistency TRUST OLD NEW PROOF")
+		fail("usage: verify receipt TRUST BUNDLE | verify consistency TRUST OLD NEW PROOF | verify tiles TRUST URL")
 	}
 	var trust trustFile
 	if err := json.Unmarshal(read(arguments[1]), &trust); err != nil {
@@ -246,6 +304,8 @@ func main() {
 		receipt(trust, arguments[2])
 	case arguments[0] == "consistency" && len(arguments) == 5:
 		consistency(trust, arguments[2], arguments[3], arguments[4])
+	case arguments[0] == "tiles" && len(arguments) == 3:
+		readLog(trust, arguments[2])
 	default:
 		fail("unknown arguments")
 	}

@@ -138,3 +138,9 @@ def test_a_log_that_grew_is_consistent_for_others_too(
     assert sizes[0] < sizes[1], "nothing was proved"
     files[2].write_text("\n".join([*proof[:-1], "0" * 64]))
     assert check(verifier, "consistency", market["trust"], *files)[0] is None
+
+
+def test_the_whole_log_is_read_by_its_tiles(verifier: Path, market: dict[str, Any], receipt: Receipt) -> None:
+    found, wrong = check(verifier, "tiles", market["trust"], market["url"] + "/v1/log")
+    assert found is not None, wrong
+    assert found["size"] >= len(receipt["entries"])

@@ -19,7 +19,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use merkle::{Frontier, MerkleTree, NodeId, NodeStore, leaf_hash};
 pub use note::{KeyKind, NoteError, NoteKey, NoteSignature, NoteSigner, SignedNote, cosignature_vkey};
 pub use proof::TlogProof;
-pub use tile::{Tile, TilePathError, TileRow};
+pub use tile::{Tile, TilePathError};
 pub use trust::{TrustFile, TrustedLog, TrustedWitness, independent};
 pub use verify::{Outcome, Status, VerificationReport, VerifyError, verify_certificate, verify_receipt};
 pub use witness::{Cosigned, TreeHead, Witness, WitnessRefusal};

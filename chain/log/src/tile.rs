@@ -1,15 +1,17 @@
 //! The log in pieces that anyone may copy and keep (c2sp.org/tlog-tiles): 256 hashes of every eighth level, and 256 entries.
 
-use crate::merkle::{LEVELS_MAX, NodeId};
+use crate::merkle::{LEVELS_MAX, MerkleError, NodeId, NodeStore};
 use entrepot_chain_statement::Hash;
 use std::{fmt, str::FromStr};
 
 /// Levels of the tree in one tile.
 const HEIGHT: u8 = 8;
 /// Hashes or entries of a full tile.
-pub const TILE_WIDTH: u16 = 1 << HEIGHT;
+const TILE_WIDTH: u16 = 1 << HEIGHT;
 /// Highest row of tiles that a tree can have.
 const ROW_MAX: u8 = (LEVELS_MAX / HEIGHT as usize) as u8;
+/// An entry in a tile: its length as two bytes, then itself.
+const ENTRY_BYTES: usize = 2 + 32;
 /// Longest path that is read.
 const PATH_MAX_BYTES: usize = 64;
 
@@ -20,7 +22,7 @@ pub struct TilePathError;
 
 /// What a tile holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TileRow {
+enum TileRow {
     /// Entries.
     Entries,
     /// Hashes of level `8 · row`.
@@ -36,26 +38,38 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// What it holds.
-    pub fn row(&self) -> TileRow {
-        self.row
-    }
-
     /// Whether it is all there in a log of this size. A part of a tile may be asked for even if more of it is there.
     pub fn is_in(&self, size: u64) -> bool {
         let end = u128::from(self.index) * u128::from(TILE_WIDTH) + u128::from(self.width);
         end << self.level() <= u128::from(size)
     }
 
-    /// Its columns, as indices of entries or of nodes of its level. Only for a tile that is in a log.
-    pub fn columns(&self) -> impl Iterator<Item = u64> + use<> {
-        let first = self.index.saturating_mul(u64::from(TILE_WIDTH));
-        first..first.saturating_add(u64::from(self.width))
-    }
-
-    /// The node of a column.
-    pub fn node(&self, column: u64) -> NodeId {
-        NodeId { level: self.level(), index: column }
+    /// The tile of a log of this size; none if the log does not cover it. `entry` finds the entry at an index.
+    pub fn read<S: NodeStore>(
+        &self,
+        size: u64,
+        store: &S,
+        entry: impl Fn(u64) -> Result<Option<Hash>, S::Error>,
+    ) -> Result<Option<Vec<u8>>, MerkleError<S::Error>> {
+        if !self.is_in(size) {
+            return Ok(None);
+        }
+        // What is in a log has indices that fit.
+        let first = self.index * u64::from(TILE_WIDTH);
+        let mut bytes = Vec::with_capacity(usize::from(self.width) * ENTRY_BYTES);
+        for index in first..first + u64::from(self.width) {
+            let level = self.level();
+            let found = match self.row {
+                TileRow::Entries => entry(index),
+                TileRow::Hashes(_) => store.node(NodeId { level, index }),
+            };
+            let hash = found.map_err(MerkleError::Store)?.ok_or(MerkleError::Missing { level, index })?;
+            if self.row == TileRow::Entries {
+                bytes.extend((hash.0.len() as u16).to_be_bytes());
+            }
+            bytes.extend(hash.0);
+        }
+        Ok(Some(bytes))
     }
 
     fn level(&self) -> u8 {
@@ -64,14 +78,6 @@ impl Tile {
             TileRow::Hashes(row) => row * HEIGHT,
         }
     }
-}
-
-/// An entry in a tile of entries: its length as two bytes, then itself.
-pub fn entry_bytes(entry: &Hash) -> [u8; 34] {
-    let mut bytes = [0; 34];
-    bytes[1] = 32;
-    bytes[2..].copy_from_slice(&entry.0);
-    bytes
 }
 
 /// A number without sign or leading zero.

@@ -7,10 +7,7 @@ use crate::{
     writer::{Request, Writer, blocking},
 };
 use entrepot_chain_ledger::{Block, KnownKeys, LeafTransaction, Outcome, State, Submission, block::BLOCK_TRANSACTIONS_MAX};
-use entrepot_chain_log::{
-    Checkpoint, NodeStore as _, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TileRow, TlogProof, cosignature_vkey, merkle,
-    tile::entry_bytes,
-};
+use entrepot_chain_log::{Checkpoint, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TlogProof, cosignature_vkey, merkle};
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
 use std::{
     collections::BTreeMap,
@@ -257,19 +254,8 @@ impl Node {
 
     /// A tile of the log, as c2sp.org/tlog-tiles has it; none if the log does not cover it.
     pub fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, NodeError> {
-        if !tile.is_in(self.head().log_size) {
-            return Ok(None);
-        }
         let store = &self.shared.store;
-        let missing = |column| NodeError::damaged(format!("column {column} of tile {tile} is missing"));
-        let mut bytes = Vec::new();
-        for column in tile.columns() {
-            match tile.row() {
-                TileRow::Entries => bytes.extend(entry_bytes(&store.leaf(column)?.ok_or_else(|| missing(column))?.leaf)),
-                TileRow::Hashes(_) => bytes.extend(store.node(tile.node(column))?.ok_or_else(|| missing(column))?.0),
-            }
-        }
-        Ok(Some(bytes))
+        Ok(tile.read(self.head().log_size, store, |index| Ok(store.leaf(index)?.map(|stored| stored.leaf)))?)
     }
 
     /// The newest checkpoint, with its cosignatures so far; none while the log is empty.

@@ -1,6 +1,7 @@
 //! The log, as the use cases see it. It is given leaves and signatures over them, never a statement.
 
 use async_trait::async_trait;
+use entrepot_chain_log::Tile;
 use entrepot_chain_statement::{Did, Envelope, Hash};
 use entrepot_exchange_domain::{Refusal, RefusalKind, evidence::StatementKind};
 
@@ -81,6 +82,8 @@ pub trait Notary: Send + Sync {
     async fn checkpoint_at(&self, size: u64) -> Result<Option<LogCheckpoint>, NotaryError>;
     /// RFC 6962 proof that the log of size `to` begins with the log of size `from`; none unless `from <= to <=` the log's size.
     async fn consistency(&self, from: u64, to: u64) -> Result<Option<Vec<Hash>>, NotaryError>;
+    /// A tile of the log (c2sp.org/tlog-tiles); none if the log does not cover it.
+    async fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, NotaryError>;
     /// Checks and keeps a witness's cosignature of the checkpoint of this size: one note signature line, under a key that is named by its
     /// own DID. False if there is no such checkpoint or the line is not that key's.
     async fn add_cosignature(&self, size: u64, line: &str) -> Result<bool, NotaryError>;

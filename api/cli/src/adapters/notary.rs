@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use entrepot_chain_ledger::{Leaf, LeafKind, Outcome};
-use entrepot_chain_log::{NoteSignature, SignedCheckpoint};
+use entrepot_chain_log::{NoteSignature, SignedCheckpoint, Tile};
 use entrepot_chain_node::{CosignatureAnswer, Node, NodeError, Submitter};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
 use entrepot_exchange_market::{
@@ -74,6 +74,10 @@ impl Notary for NodeNotary {
 
     async fn consistency(&self, from: u64, to: u64) -> Result<Option<Vec<Hash>>, NotaryError> {
         self.node.consistency(from, to).map_err(failed)
+    }
+
+    async fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, NotaryError> {
+        self.node.tile(tile).map_err(failed)
     }
 
     async fn add_cosignature(&self, size: u64, line: &str) -> Result<bool, NotaryError> {

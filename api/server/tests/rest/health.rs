@@ -7,6 +7,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use entrepot_api_server::{AppState, router};
+use entrepot_chain_log::Tile;
 use entrepot_chain_statement::Hash;
 use entrepot_exchange_market::{
     Market, Notary, NotaryError,
@@ -56,6 +57,9 @@ impl Notary for Broken {
         broken()
     }
     async fn consistency(&self, _: u64, _: u64) -> Result<Option<Vec<Hash>>, NotaryError> {
+        broken()
+    }
+    async fn tile(&self, _: &Tile) -> Result<Option<Vec<u8>>, NotaryError> {
         broken()
     }
     async fn add_cosignature(&self, _: u64, _: &str) -> Result<bool, NotaryError> {

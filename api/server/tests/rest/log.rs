@@ -8,7 +8,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use entrepot_chain_log::{SignedCheckpoint, TlogProof, merkle::verify_consistency};
+use entrepot_chain_log::{SignedCheckpoint, TlogProof, leaf_hash, merkle::verify_consistency};
 use entrepot_chain_statement::Hash;
 use entrepot_exchange_market::anchoring;
 
@@ -61,6 +61,28 @@ async fn anyone_can_check_what_is_logged_without_a_token() {
     let path: Vec<Hash> = serde_json::from_value(body["proof"].clone()).expect("hashes");
     let (one, two) = (first.checkpoint(), second.checkpoint());
     verify_consistency((one.size, &one.root), (two.size, &two.root), &path).expect("it only grew");
+}
+
+#[tokio::test]
+async fn tiles_are_for_anyone_and_for_ever() {
+    let exchange = TestExchange::start().await;
+    for seed in 1..=3 {
+        exchange.provider(seed).await;
+    }
+    anchoring::anchor_due(&exchange.market).await.expect("a round");
+    let tile = async |path: &str| get(&exchange, &format!("/v1/log/tile/{path}")).await;
+    let (entries, hashes) = (tile("entries/000.p/3").await, tile("0/000.p/3").await);
+    assert_eq!((entries.status, hashes.status), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(entries.headers["content-type"], "application/octet-stream");
+    assert!(entries.headers["cache-control"].to_str().is_ok_and(|rule| rule.contains("immutable")));
+    for index in 0..3 {
+        let leaf = leaf(&exchange, index as u64).await;
+        assert_eq!(entries.body[index * 34..][..34], [&[0, 32], &leaf.0[..]].concat());
+        assert_eq!(hashes.body[index * 32..][..32], leaf_hash(&leaf.0).0);
+    }
+    for path in ["0/000", "0/000.p/4", "1/000.p/1", "0/x001/000", "entries/0", "data/000", "0/000.p/256", "0", "..%2f..%2fkeys"] {
+        tile(path).await.expect_problem(StatusCode::NOT_FOUND, "no_such_tile");
+    }
 }
 
 async fn leaf(exchange: &TestExchange, index: u64) -> Hash {

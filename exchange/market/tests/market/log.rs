@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use entrepot_chain_ledger::{Leaf, LeafLookup, LeafTransaction, LookupError, Outcome, State, Submission};
 use entrepot_chain_log::{
-    Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, TlogProof, cosignature_vkey, merkle,
+    Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TlogProof, cosignature_vkey, merkle,
 };
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
 use entrepot_exchange_market::{
@@ -164,6 +164,12 @@ impl Notary for MemoryLog {
             return Ok(None);
         }
         Ok(Some(merkle::consistency_proof(&content.tree, from, to).expect("nodes are there")))
+    }
+
+    async fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, NotaryError> {
+        let content = self.content()?;
+        let entry = |index| Ok(content.indices.0.iter().find(|(_, at)| **at == index).map(|(leaf, _)| *leaf));
+        Ok(tile.read(content.state.log_size(), &content.tree, entry).expect("nodes are there"))
     }
 
     async fn add_cosignature(&self, size: u64, line: &str) -> Result<bool, NotaryError> {

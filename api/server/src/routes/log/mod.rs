@@ -3,18 +3,30 @@
 mod checkpoint;
 mod consistency;
 mod proof;
+mod tile;
 
 use crate::{AppState, Problem};
 use axum::{
     http::header,
     response::{IntoResponse, Response},
+    routing::get,
 };
 use entrepot_exchange_domain::RefusalKind;
+use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+#[derive(OpenApi)]
+#[openapi(paths(tile::handler))]
+struct TileApi;
 
 /// The resource's endpoints.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(checkpoint::handler)).routes(routes!(proof::handler)).routes(routes!(consistency::handler))
+    // A path within a path is axum's to route; OpenAPI has no word for it.
+    OpenApiRouter::with_openapi(TileApi::openapi())
+        .route("/v1/log/tile/{*path}", get(tile::handler))
+        .routes(routes!(checkpoint::handler))
+        .routes(routes!(proof::handler))
+        .routes(routes!(consistency::handler))
 }
 
 /// C2SP formats are text.
