@@ -136,6 +136,15 @@ def test_a_provider_pauses_resumes_and_withdraws_its_product(floor: Floor) -> No
         for_lender.resume()
 
 
+def test_a_spent_quota_is_final_and_no_agreement_is_signed_to_renew_it(floor: Floor) -> None:
+    product = propose(floor, "Once only", quota_queries=1)
+    asked = product.quote(SQL)
+    assert asked.order().result().rows
+    refuses(asked, "quota_spent")
+    agreements = [each for each in floor.client("consumer").agreements.list() if each.statement.product == product.verified().hash]
+    assert len(agreements) == 1
+
+
 def refuses(asked: entrepot.Quote, code: str) -> None:
     with pytest.raises(entrepot.ApiError) as caught:
         asked.order()
