@@ -35,6 +35,10 @@ async fn an_exchange_comes_back_from_a_copy_made_while_it_served() {
     }
     assert_eq!(fs::metadata(&copy).expect("a folder").permissions().mode() & 0o777, 0o700);
     process::succeed(&["admin", "verify-books", "--data-dir", &text(&copy)]);
+    // On another machine, under another name: the certificate is for `serve` to refuse.
+    let (config, elsewhere) = (market.folder().join("elsewhere.toml"), market.folder().join("elsewhere"));
+    fs::write(&config, "grpc_names = ['elsewhere.example']\n").expect("written");
+    process::succeed(&["admin", "restore", "--backup", &text(&backup), "--data-dir", &text(&elsewhere), "--config", &text(&config)]);
     a_bad_restore_leaves_nothing(&market, &backup, &copy);
 
     assert_eq!(market.exchange.process.terminate().code(), Some(0), "{}", market.exchange.process.log());

@@ -9,7 +9,7 @@ use crate::{
     output::Output,
 };
 use clap::{Args, Subcommand};
-use entrepot_chain_node::NodeKeys;
+use entrepot_chain_node::{Node, NodeKeys, SoleMember};
 use entrepot_chain_statement::{Envelope, SigningKey};
 use entrepot_exchange_market::participant::bootstrap_operator;
 use entrepot_exchange_store::{
@@ -245,10 +245,11 @@ async fn restore_into(data_dir: &Path, backup: &Path, config: Option<&Path>) -> 
     entrepot_chain_node::restore(&backup.join("chain"), node_config(&settings), &node_keys).await.map_err(anyhow::Error::from)?;
     let report = read_books(data_dir).await?;
     books_outcome(&report).map_err(|failure| Failure::new(failure.code, books_text(&report)))?;
-    let exchange = Exchange::open(&settings).await?;
-    let checkpoint = exchange.market.notary.checkpoint().await;
-    exchange.close().await;
-    Ok((report, checkpoint.map_err(anyhow::Error::from)?.map_or(0, |checkpoint| checkpoint.size)))
+    // The chain alone: whether keys and settings go together is for `serve` to say, which may run elsewhere.
+    let node = Node::open(node_config(&settings), node_keys, SoleMember::default()).map_err(anyhow::Error::from)?;
+    let log_entries = node.head().log_size;
+    node.close().await;
+    Ok((report, log_entries))
 }
 
 /// What an operator must know before this folder is served.
