@@ -10,6 +10,7 @@
 pub mod block;
 pub mod codec;
 pub mod kind;
+pub mod outcome;
 mod signatures;
 pub mod state;
 pub mod transaction;
@@ -17,6 +18,7 @@ pub mod transaction;
 pub use block::{Block, BlockHeader};
 pub use codec::{DecodeError, KnownKeys};
 pub use kind::LeafKind;
+pub use outcome::{Outcome, Rejection};
 pub use signatures::Submission;
-pub use state::{Applied, ApplyError, Draft, LeafLookup, LookupError, Outcome, Rejection, Signatures, State, StateError, Verdict};
+pub use state::{Applied, ApplyError, Draft, LeafLookup, LookupError, Signatures, State, StateError, Verdict};
 pub use transaction::{Leaf, LeafTransaction};
