@@ -10,10 +10,7 @@ use axum::{
     },
 };
 use entrepot_chain_statement::{Timestamp, ids::JobId};
-use entrepot_exchange_domain::{
-    RefusalKind,
-    job::{JobState, Note},
-};
+use entrepot_exchange_domain::{RefusalKind, job::Note};
 use entrepot_exchange_store::{
     StoreError,
     job::{self, JobEventRow},
@@ -127,7 +124,8 @@ impl Follower {
         // The state first: when it is final, the events read after it are complete.
         let state = job::find(&mut reader, &self.job_id).await?.map(|row| row.job.state);
         self.read.extend(job::events(&mut reader, &self.job_id, self.after, EVENTS_READ).await?);
-        let is_final = matches!(state, None | Some(JobState::Delivered { .. } | JobState::Refunded { .. }));
+        // Every state that is not final has a deadline.
+        let is_final = state.is_none_or(|state| state.deadline().is_none());
         self.over = is_final && self.read.is_empty();
         Ok(())
     }
