@@ -217,8 +217,7 @@ impl Desk {
             Ok(offer) => offer,
             Err(refusal) => return Ok(refuse(refusal)),
         };
-        let agreement = offer.agreement.statement_hash();
-        let record = store.agreement(&agreement);
+        let record = store.agreements().get(&offer.agreement.statement_hash());
         if let Some(answer) = self.known(&offer, record, store)? {
             return Ok(Decision::Answer(answer));
         }
@@ -232,7 +231,7 @@ impl Desk {
             trust: &self.settings.trust,
             datasets: &datasets,
         };
-        let admitted = match gate::check(&offer, own, record, clock::now()) {
+        let admitted = match gate::check(&offer, own, store.agreements(), clock::now()) {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(refuse(refusal)),
         };
@@ -248,7 +247,7 @@ impl Desk {
             attempt: admitted.attempt,
             state: OrderState::Accepted,
         };
-        store.accept(agreement, accepted)?;
+        store.accept((admitted.agreement_hash, &admitted.agreement), accepted)?;
         entrepot_failpoint::reach("worker.order.after_accept");
         let stop = CancellationToken::new();
         lock(&self.running).insert(admitted.job_id.clone(), Running { attempt, stop: stop.clone() });

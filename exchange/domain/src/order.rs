@@ -7,12 +7,13 @@ use entrepot_chain_statement::{
 };
 use thiserror::Error;
 
-/// What the exchange knows about an agreement's earlier orders.
+/// What the exchange knows about earlier orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgreementUse {
-    /// The highest sequence number so far; 0 if there was no order.
+    /// The highest sequence number of the agreement so far; 0 if there was no order.
     pub last_sequence: u64,
-    /// Orders that count against the quota: all but those that were refunded before any worker was asked.
+    /// The consumer's orders of the product, under whatever agreement, that count against the quota: all but those that were refunded
+    /// before any worker was asked.
     pub used: u32,
 }
 
@@ -33,8 +34,8 @@ pub enum OrderRefusal {
         /// The order's.
         found: u64,
     },
-    /// The agreement's queries are used up.
-    #[error("the agreement allows {quota} queries and all of them are used")]
+    /// The consumer's queries of the product are used up.
+    #[error("the product allows each consumer {quota} queries and all of yours are used")]
     QuotaSpent {
         /// What it allows.
         quota: u32,
@@ -71,7 +72,8 @@ impl Refusal for OrderRefusal {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::AgreementExpired | Self::QuotaSpent { .. } => "sign a new agreement on the product".to_owned(),
+            Self::AgreementExpired => "sign a new agreement on the product".to_owned(),
+            Self::QuotaSpent { .. } => "a new agreement does not renew the quota: ask the providers for a new product".to_owned(),
             Self::Time(_) => "sign again with a correct clock and an expiry in the future, not after the agreement's".to_owned(),
             Self::Sequence { expected, .. } => format!("sign the order again with sequence {expected}"),
             Self::Price => "sign the order again with the agreement's price".to_owned(),

@@ -93,11 +93,17 @@ pub async fn insert(tx: &mut Tx<'_>, new: NewOrder<'_>, now: Timestamp) -> Resul
     Ok(())
 }
 
-/// What the agreement's orders have used so far. An order that was refunded before any worker was asked used nothing.
+/// The agreement's last number, and what its consumer has used of the product's quota under whatever agreement. An order that was refunded
+/// before any worker was asked used nothing.
 pub async fn used(db: &mut Connection, agreement_id: &AgreementId) -> Result<AgreementUse, StoreError> {
-    let (last, used): (i64, i64) = sqlx::query_as(
-        "SELECT COALESCE(MAX(sequence), 0), COALESCE(SUM(CASE WHEN state = 'refunded' AND attempt = 0 THEN 0 ELSE 1 END), 0) \
-         FROM jobs WHERE agreement_id = $1",
+    let (last,): (i64,) = sqlx::query_as("SELECT COALESCE(MAX(sequence), 0) FROM jobs WHERE agreement_id = $1")
+        .bind(agreement_id.as_str())
+        .fetch_one(&mut *db)
+        .await?;
+    let (used,): (i64,) = sqlx::query_as(
+        "SELECT COUNT(*) FROM agreements AS own JOIN agreements AS other ON other.consumer = own.consumer AND other.product_id = own.product_id \
+         JOIN jobs ON jobs.agreement_id = other.agreement_id \
+         WHERE own.agreement_id = $1 AND NOT (jobs.state = 'refunded' AND jobs.attempt = 0)",
     )
     .bind(agreement_id.as_str())
     .fetch_one(db)

@@ -61,7 +61,7 @@ impl Plan {
                 self.minimum_group
             ),
             "The exchange learns the query, the price, who takes part and when; it sees no row, no key and no result.".into(),
-            "Differencing: two queries that differ by few rows can reveal those rows; nothing but the agreement's quota of queries limits this.".into(),
+            "Differencing: two queries that differ by few rows can reveal those rows; nothing but the product's quota of queries for each consumer limits this.".into(),
             "Security is semi-honest: it holds if every party follows the protocol and no two of the three workers' owners pool what they see. Two together could read every value that this query uses of the rows in common; one that deviates could change the result unnoticed.".into(),
         ]
     }

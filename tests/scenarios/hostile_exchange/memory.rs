@@ -61,7 +61,10 @@ async fn more_queries_than_the_quota_are_refused() {
         rig.restart(party).await;
     }
     rig.all_refuse(&rig.next_trade(), "quota_spent", "a third query after a crash").await;
-    // A second agreement has a quota of its own.
+    // Whoever spent it needs nobody for a second agreement: it gives no further queries.
     let renewed = rig.agree(&rig.trade, &rig.cast.consumer, |_| ());
-    assert_eq!(rig.run(&renewed).await.len(), 3);
+    rig.all_refuse(&renewed, "quota_spent", "a second agreement on the product").await;
+    // Another product is for its providers to sign.
+    let other = rig.deal(|product| product.expires_at = product.expires_at.plus_ms(1), |_| ());
+    assert_eq!(rig.run(&other).await.len(), 3);
 }

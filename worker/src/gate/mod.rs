@@ -140,8 +140,11 @@ impl Offer {
     }
 }
 
-/// Decides whether an order may run. `record` is what this worker remembers of the agreement.
-pub fn check(offer: &Offer, own: Own<'_>, record: Option<&AgreementRecord>, now: Timestamp) -> Result<Admitted, Refusal> {
+/// What this worker remembers of agreements, by statement hash.
+pub type Memory = BTreeMap<Hash, AgreementRecord>;
+
+/// Decides whether an order may run.
+pub fn check(offer: &Offer, own: Own<'_>, memory: &Memory, now: Timestamp) -> Result<Admitted, Refusal> {
     if now >= offer.deadline {
         return Err(Refusal::DeadlinePassed);
     }
@@ -152,7 +155,7 @@ pub fn check(offer: &Offer, own: Own<'_>, record: Option<&AgreementRecord>, now:
     let hold_hash = check_hold(offer, own, &agreement)?;
     let (plan, policy) = check_plan(offer, own, &product, &order)?;
     let order_hash = offer.order.statement_hash();
-    check_memory(offer, &agreement, &order, order_hash, record)?;
+    check_memory(offer, &agreement, &order, order_hash, memory)?;
     Ok(Admitted {
         job_id: offer.job_id.clone(),
         attempt: offer.attempt,
@@ -347,31 +350,22 @@ fn check_dataset<'a>(own: Own<'a>, table: &ProductTable) -> Result<&'a DatasetPo
 }
 
 /// What only this worker's own memory can tell: whether the order, its number or its attempt was seen before, and what is left.
-fn check_memory(
-    offer: &Offer,
-    agreement: &Agreement,
-    order: &Order,
-    order_hash: Hash,
-    record: Option<&AgreementRecord>,
-) -> Result<(), Refusal> {
-    let Some(record) = record else {
-        return if order.sequence == 0 { Err(Refusal::SequencePassed) } else { check_quota(agreement, 0) };
-    };
-    let counted = match record.order(&order_hash) {
+fn check_memory(offer: &Offer, agreement: &Agreement, order: &Order, order_hash: Hash, memory: &Memory) -> Result<(), Refusal> {
+    let record = memory.get(&offer.agreement.statement_hash());
+    let counted = match record.and_then(|record| record.order(&order_hash)) {
         Some(known) if known.job_id != offer.job_id => return Err(Refusal::OrderReplayed),
         Some(known) if known.state == OrderState::Released => return Err(Refusal::AlreadyReleased),
         Some(known) if offer.attempt <= known.attempt => return Err(Refusal::AttemptRepeated),
         // Its own earlier attempt does not use up the quota for the next.
         Some(known) => usize::from(known.state != OrderState::Failed),
-        None if order.sequence <= record.highest_sequence => return Err(Refusal::SequencePassed),
-        None if record.orders.len() >= ORDERS_MAX => return Err(Refusal::TooManyOrders),
+        None if order.sequence <= record.map_or(0, |record| record.highest_sequence) => return Err(Refusal::SequencePassed),
+        None if record.is_some_and(|record| record.orders.len() >= ORDERS_MAX) => return Err(Refusal::TooManyOrders),
         None => 0,
     };
-    check_quota(agreement, record.queries_used() - counted)
-}
-
-fn check_quota(agreement: &Agreement, used: usize) -> Result<(), Refusal> {
-    if used >= agreement.quota_queries as usize { Err(Refusal::QuotaSpent) } else { Ok(()) }
+    // A consumer needs nobody for another agreement: what protects the data is counted over all of them.
+    let same = memory.values().filter(|record| record.product == agreement.product && record.consumer == agreement.consumer);
+    let used: usize = same.map(AgreementRecord::queries_used).sum();
+    if used - counted >= agreement.quota_queries as usize { Err(Refusal::QuotaSpent) } else { Ok(()) }
 }
 
 /// What this order's hold and release are about.

@@ -76,6 +76,6 @@ refusals! {
     SequencePassed = "sequence_passed", "an order with this or a higher number of the agreement was accepted before: sign the next number";
     AttemptRepeated = "attempt_repeated", "this attempt, or a later one, was accepted before";
     AlreadyReleased = "already_released", "this order was computed and paid for";
-    QuotaSpent = "quota_spent", "the agreement's queries are used up: make a new agreement";
+    QuotaSpent = "quota_spent", "the consumer's queries of this product are used up, under whatever agreement: a new product is needed";
     TooManyOrders = "too_many_orders", "too many orders of this agreement failed: make a new agreement";
 }

@@ -124,7 +124,7 @@ struct Case {
     worker: Did,
     participant: Did,
     exchange: Did,
-    record: Option<AgreementRecord>,
+    memory: Memory,
     now: Timestamp,
 }
 
@@ -197,7 +197,7 @@ fn case() -> Case {
         worker: did(WORKERS[0]),
         participant: did(LENDER),
         exchange: did(EXCHANGE),
-        record: None,
+        memory: Memory::new(),
         now: NOW,
         product,
     }
@@ -249,7 +249,7 @@ impl Case {
 
     fn check_offer(&self, offer: &Offer) -> Result<Admitted, Refusal> {
         let Self { exchange, participant, worker, trust, datasets, .. } = self;
-        check(offer, Own { exchange, participant, worker, trust, datasets }, self.record.as_ref(), self.now)
+        check(offer, Own { exchange, participant, worker, trust, datasets }, &self.memory, self.now)
     }
 
     /// What this worker remembers after it accepted this very order, in the given state.
@@ -257,13 +257,28 @@ impl Case {
         let offer = self.offer();
         let (order, job_id) = (offer.order.statement_hash(), offer.job_id.clone());
         let orders = vec![OrderRecord { order, sequence: self.order.sequence, job_id, attempt, state }];
-        self.record = Some(AgreementRecord { agreement: offer.agreement.statement_hash(), highest_sequence: self.order.sequence, orders });
+        let hash = offer.agreement.statement_hash();
+        let record = AgreementRecord { highest_sequence: self.order.sequence, orders, ..AgreementRecord::new(hash, &self.agreement) };
+        self.memory = Memory::from([(hash, record)]);
+    }
+
+    fn own_record(&mut self) -> &mut AgreementRecord {
+        let hash = self.offer().agreement.statement_hash();
+        self.memory.entry(hash).or_insert(AgreementRecord::new(hash, &self.agreement))
+    }
+
+    /// A query of another agreement in the memory.
+    fn remember_elsewhere(&mut self, id: u8, product: Hash, consumer: u8) {
+        let job_id = JobId::compose(NOW, [id; 10]);
+        let order = OrderRecord { order: Hash([id; 32]), sequence: 1, job_id, attempt: 1, state: OrderState::Released };
+        let record =
+            AgreementRecord { agreement: Hash([id; 32]), product, consumer: did(consumer), highest_sequence: 1, orders: vec![order] };
+        self.memory.insert(record.agreement, record);
     }
 
     /// Another order of the same agreement in the memory.
     fn remember_other(&mut self, sequence: u64, state: OrderState) {
-        let agreement = self.offer().agreement.statement_hash();
-        let record = self.record.get_or_insert(AgreementRecord { agreement, highest_sequence: 0, orders: Vec::new() });
+        let record = self.own_record();
         record.highest_sequence = record.highest_sequence.max(sequence);
         let job_id = JobId::compose(NOW, [sequence as u8 + 50; 10]);
         record.orders.push(OrderRecord { order: Hash([sequence as u8; 32]), sequence, job_id, attempt: 1, state });
@@ -514,13 +529,35 @@ fn the_quota_counts_what_ran_and_not_what_failed() {
     assert_eq!(none, "quota_spent");
     let many = code(|c| {
         c.order.sequence = 100_000;
-        (1..=ORDERS_MAX as u64).for_each(|_| {
-            let record = c.record.get_or_insert(AgreementRecord { agreement: Hash([0; 32]), highest_sequence: 1, orders: Vec::new() });
-            let job_id = JobId::compose(NOW, [3; 10]);
-            record.orders.push(OrderRecord { order: Hash([0; 32]), sequence: 1, job_id, attempt: 1, state: OrderState::Failed });
-        });
+        let job_id = JobId::compose(NOW, [3; 10]);
+        let failed = OrderRecord { order: Hash([0; 32]), sequence: 1, job_id, attempt: 1, state: OrderState::Failed };
+        c.own_record().orders = vec![failed; ORDERS_MAX];
     });
     assert_eq!(many, "too_many_orders");
+}
+
+#[test]
+fn a_new_agreement_does_not_renew_the_quota() {
+    let after = |product: Option<Hash>, consumer| {
+        code(|c| {
+            let product = product.unwrap_or(c.offer().agreement.open::<Agreement>().expect("our own").product);
+            c.remember_elsewhere(1, product, consumer);
+            c.remember_elsewhere(2, product, consumer);
+        })
+    };
+    assert_eq!(after(None, CONSUMER), "quota_spent");
+    assert_eq!(after(None, STRANGER), "accepted");
+    assert_eq!(after(Some(Hash([0; 32])), CONSUMER), "accepted");
+    // One under each agreement is the whole quota, too; and its own earlier attempt is not counted twice.
+    let mixed = |attempt| {
+        code(|c| {
+            let product = c.offer().agreement.open::<Agreement>().expect("our own").product;
+            c.remember(1, OrderState::Finished);
+            c.remember_elsewhere(1, product, CONSUMER);
+            (c.attempt, c.order.sequence) = (attempt, if attempt == 1 { 2 } else { 1 });
+        })
+    };
+    assert_eq!((mixed(1), mixed(2)), ("quota_spent", "accepted"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use entrepot_chain_log::TreeHead;
 use entrepot_chain_statement::{
     Hash, Timestamp,
     ids::{DatasetId, JobId},
+    statements::Agreement,
 };
 use std::{
     collections::BTreeMap,
@@ -126,9 +127,9 @@ impl Store {
         ended.into_iter().try_for_each(|(agreement, order, attempt, state)| self.set_order_state(&agreement, &order, attempt, state))
     }
 
-    /// What is known of an agreement.
-    pub fn agreement(&self, agreement: &Hash) -> Option<&AgreementRecord> {
-        self.agreements.get(agreement)
+    /// What is known of agreements, by statement hash.
+    pub fn agreements(&self) -> &BTreeMap<Hash, AgreementRecord> {
+        &self.agreements
     }
 
     /// Orders whose receipt is signed and that were not released yet.
@@ -137,9 +138,8 @@ impl Store {
     }
 
     /// Records that an order's attempt begins. Whether it may was decided by the gate, on the record that this changes.
-    pub fn accept(&mut self, agreement: Hash, accepted: OrderRecord) -> Result<(), StateError> {
-        let mut record =
-            self.agreements.get(&agreement).cloned().unwrap_or(AgreementRecord { agreement, highest_sequence: 0, orders: Vec::new() });
+    pub fn accept(&mut self, (hash, agreement): (Hash, &Agreement), accepted: OrderRecord) -> Result<(), StateError> {
+        let mut record = self.agreements.get(&hash).cloned().unwrap_or_else(|| AgreementRecord::new(hash, agreement));
         record.highest_sequence = record.highest_sequence.max(accepted.sequence);
         match record.orders.iter_mut().find(|order| order.order == accepted.order) {
             Some(order) => *order = accepted,

@@ -2,9 +2,9 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use entrepot_chain_statement::{
-    Envelope, Hash, Money, Timestamp,
+    Did, Envelope, Hash, Money, Timestamp,
     ids::{DatasetId, JobId},
-    statements::{ColumnKind, DatasetDescription, SplitAmount},
+    statements::{Agreement, ColumnKind, DatasetDescription, SplitAmount},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -15,6 +15,10 @@ use zeroize::{Zeroize as _, Zeroizing};
 pub struct AgreementRecord {
     /// Statement hash of the agreement.
     pub agreement: Hash,
+    /// Statement hash of the product it is about.
+    pub product: Hash,
+    /// Who buys.
+    pub consumer: Did,
     /// Highest sequence number that was ever accepted.
     pub highest_sequence: u64,
     /// The orders that were accepted.
@@ -22,6 +26,11 @@ pub struct AgreementRecord {
 }
 
 impl AgreementRecord {
+    /// Of an agreement under which nothing was accepted yet.
+    pub fn new(hash: Hash, agreement: &Agreement) -> Self {
+        Self { agreement: hash, product: agreement.product, consumer: agreement.consumer.clone(), highest_sequence: 0, orders: Vec::new() }
+    }
+
     /// The order's record.
     pub fn order(&self, order: &Hash) -> Option<&OrderRecord> {
         self.orders.iter().find(|found| found.order == *order)

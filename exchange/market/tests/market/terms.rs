@@ -1,6 +1,6 @@
 //! Quotes, agreements and orders: what is taken and what is refused.
 
-use crate::world::{BEGIN, DAY_MS, PRICE, SQL, World, euro, in_tx};
+use crate::world::{BEGIN, DAY_MS, PRICE, QUOTA, SQL, World, euro, in_tx};
 use entrepot_chain_statement::{
     Hash,
     statements::{Agreement, Order},
@@ -146,19 +146,40 @@ async fn an_order_is_taken_once_and_sequences_have_no_gaps() {
 #[tokio::test]
 async fn the_quota_counts_what_workers_were_asked_for() {
     let world = World::ready().await;
+    world.give(i64::from(QUOTA) * PRICE).await;
     let agreement = world.agree(&world.agreement()).await;
-    for sequence in 1..=3 {
+    let quota = u64::from(QUOTA);
+    for sequence in 1..=quota {
         let order = world.order(&agreement, sequence);
         world.try_place(&order).await.expect("within the quota");
     }
-    assert_eq!(code_of_order(&world, &world.order(&agreement, 4)).await, "quota_spent");
+    assert_eq!(code_of_order(&world, &world.order(&agreement, quota + 1)).await, "quota_spent");
     // The second order was never dispatched: cancelled, it gives its place back.
     let (market, caller) = (&*world.market, &world.consumer.did());
     let page = order::page(&mut market.store.reader().await.expect("a reader"), Some(caller), &Default::default()).await.expect("rows");
     let waiting = page.items.iter().find(|row| row.sequence == 2).expect("the second").order_id.clone();
     let id = &waiting;
     in_tx!(market, |tx| entrepot_exchange_market::jobs::cancel(tx, market, caller, id)).expect("cancelled");
-    world.try_place(&world.order(&agreement, 4)).await.expect("within the quota again");
+    world.try_place(&world.order(&agreement, quota + 1)).await.expect("within the quota again");
+    world.books().await;
+}
+
+#[tokio::test]
+async fn a_new_agreement_does_not_renew_the_quota() {
+    let world = World::ready().await;
+    world.give(i64::from(QUOTA) * PRICE).await;
+    let first = world.agree(&world.agreement()).await;
+    let second = world.agree(&world.agreement()).await;
+    world.try_place(&world.order(&first, 1)).await.expect("within the quota");
+    for sequence in 1..u64::from(QUOTA) {
+        world.try_place(&world.order(&second, sequence)).await.expect("within the quota");
+    }
+    // Numbers go on within each agreement; the quota is one for all of them.
+    for (agreement, sequence) in [(&first, 2), (&second, u64::from(QUOTA))] {
+        assert_eq!(code_of_order(&world, &world.order(agreement, sequence)).await, "quota_spent");
+    }
+    let third = world.agree(&world.agreement()).await;
+    assert_eq!(code_of_order(&world, &world.order(&third, 1)).await, "quota_spent");
     world.books().await;
 }
 

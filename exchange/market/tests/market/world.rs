@@ -35,6 +35,8 @@ use tempfile::TempDir;
 
 pub const BEGIN: Timestamp = Timestamp(1_800_000_000_000);
 pub const DAY_MS: i64 = 86_400_000;
+/// Queries that the product allows a consumer.
+pub const QUOTA: u32 = 20;
 pub const PRICE: i64 = 2_501;
 pub const SQL: &str = "SELECT l.state, COUNT(*) FROM lender.loans l JOIN bureau.credit b ON l.customer = b.customer GROUP BY l.state";
 
@@ -482,7 +484,7 @@ fn product(market: &Market, tables: Vec<ProductTable>, bound: &[Person; 3]) -> D
         consumers: BTreeSet::new(),
         price_per_query: euro(PRICE),
         split: vec![share(&bound[0], 4_500), share(&bound[1], 4_500), share(&bound[2], 1_000)],
-        quota_queries: 3,
+        quota_queries: QUOTA,
         issued_at: BEGIN,
         expires_at: BEGIN.plus_ms(20 * DAY_MS),
     }
