@@ -1,12 +1,18 @@
 //! Recomputes the books from their postings and holds them against jobs, escrows and what was signed.
 
-use crate::{Connection, Store, StoreError, escrow, job, receipt, statements};
-use entrepot_chain_statement::{
-    Hash, Statement,
-    ids::JobId,
-    statements::{Hold, Refund, Release},
+use crate::{
+    Connection, Store, StoreError,
+    escrow::{self, EscrowRow},
+    job::{self, JobRow},
+    receipt, statements,
 };
-use entrepot_exchange_domain::{escrow::EscrowState, job::JobState};
+use entrepot_chain_statement::{
+    Did, Hash, Statement,
+    ids::JobId,
+    split::split,
+    statements::{Agreement, Hold, Refund, Release},
+};
+use entrepot_exchange_domain::escrow::EscrowState;
 use serde::Serialize;
 use sqlx::{Acquire, FromRow};
 
@@ -187,54 +193,133 @@ async fn check_jobs(view: &mut Connection, report: &mut BooksReport) -> Result<(
     }
 }
 
-async fn opened<S: Statement>(view: &mut Connection, hash: &Hash) -> Result<Option<S>, StoreError> {
-    let found = statements::find(view, hash).await?;
-    Ok(found.and_then(|row| if row.envelope.statement_hash() == *hash { row.envelope.open().ok() } else { None }))
+/// A statement that its hash names and `signer` signed.
+async fn signed<S: Statement>(view: &mut Connection, hash: &Hash, signer: &Did) -> Result<Option<S>, StoreError> {
+    let found = statements::find(view, hash).await?.filter(|row| row.envelope.statement_hash() == *hash);
+    Ok(found.and_then(|row| row.envelope.open_signed_by([signer]).ok()))
 }
 
-/// What is wrong between a job, its escrow and the statements about them.
+/// What is wrong between a job, its escrow, the postings and the statements about them. Whose word counts is taken from what was signed: the
+/// job's consumer signed the agreement, and the agreement names the exchange.
 async fn job_fault(view: &mut Connection, job_id: &JobId) -> Result<Option<&'static str>, StoreError> {
     let (Some(row), Some(escrow)) = (job::find(view, job_id).await?, escrow::find(view, job_id).await?) else {
         // A rule above names it.
         return Ok(None);
     };
-    let Some(hold) = opened::<Hold>(view, &escrow.hold).await? else { return Ok(Some("the hold is not a signed statement")) };
-    if hold.job_id != *job_id || hold.order != row.job.terms.order || hold.amount != escrow.escrow.amount {
+    let agreement = signed::<Agreement>(view, &row.job.terms.agreement, &row.consumer).await?;
+    let Some(agreement) = agreement.filter(|agreement| agreement.consumer == row.consumer) else {
+        return Ok(Some("the agreement is not signed by the job's consumer"));
+    };
+    if let Some(fault) = hold_fault(view, &row, &escrow, &agreement).await? {
+        return Ok(Some(fault));
+    }
+    match (escrow.escrow.state, &escrow.closing) {
+        (EscrowState::Refunded, Some(closing)) => refund_fault(view, &row, (&escrow, closing), &agreement.exchange).await,
+        (_, Some(closing)) => release_fault(view, &row, (&escrow, closing), &agreement).await,
+        (_, None) => Ok(None),
+    }
+}
+
+async fn hold_fault(
+    view: &mut Connection,
+    row: &JobRow,
+    escrow: &EscrowRow,
+    agreement: &Agreement,
+) -> Result<Option<&'static str>, StoreError> {
+    let (terms, amount) = (&row.job.terms, &escrow.escrow.amount);
+    let Some(hold) = signed::<Hold>(view, &escrow.hold, &agreement.exchange).await? else {
+        return Ok(Some("the hold is not a statement that the exchange signed"));
+    };
+    let same = hold.job_id == terms.job_id && hold.order == terms.order && hold.agreement == terms.agreement && hold.amount == *amount;
+    if !same || *amount != agreement.price_per_query {
         return Ok(Some("the signed hold is about something else"));
     }
-    let Some(closing) = escrow.closing else { return Ok(None) };
-    if escrow.escrow.state == EscrowState::Refunded {
-        let Some(refund) = opened::<Refund>(view, &closing).await? else { return Ok(Some("the refund is not a signed statement")) };
-        let same = refund.job_id == *job_id && refund.hold == escrow.hold && refund.amount == escrow.escrow.amount;
-        return Ok((!same).then_some("the signed refund is about something else"));
+    let moved = [Leg::available(&row.consumer, -amount.amount_minor), Leg::escrow(&agreement.exchange, amount.amount_minor)];
+    Ok((!moves(view, &terms.job_id, "hold", moved).await?).then_some("what was set aside is not the consumer's price"))
+}
+
+async fn refund_fault(
+    view: &mut Connection,
+    row: &JobRow,
+    (escrow, closing): (&EscrowRow, &Hash),
+    exchange: &Did,
+) -> Result<Option<&'static str>, StoreError> {
+    let (terms, amount) = (&row.job.terms, &escrow.escrow.amount);
+    let Some(refund) = signed::<Refund>(view, closing, exchange).await? else {
+        return Ok(Some("the refund is not a statement that the exchange signed"));
+    };
+    if refund.job_id != terms.job_id || refund.order != terms.order || refund.hold != escrow.hold || refund.amount != *amount {
+        return Ok(Some("the signed refund is about something else"));
     }
-    let Some(release) = opened::<Release>(view, &closing).await? else { return Ok(Some("the release is not a signed statement")) };
-    if release.job_id != *job_id || release.hold != escrow.hold || release.amount != escrow.escrow.amount {
+    let moved = [Leg::escrow(exchange, -amount.amount_minor), Leg::available(&row.consumer, amount.amount_minor)];
+    Ok((!moves(view, &terms.job_id, "refund", moved).await?).then_some("what was given back is not the consumer's price"))
+}
+
+async fn release_fault(
+    view: &mut Connection,
+    row: &JobRow,
+    (escrow, closing): (&EscrowRow, &Hash),
+    agreement: &Agreement,
+) -> Result<Option<&'static str>, StoreError> {
+    let (terms, amount) = (&row.job.terms, &escrow.escrow.amount);
+    let Some(release) = signed::<Release>(view, closing, &agreement.exchange).await? else {
+        return Ok(Some("the release is not a statement that the exchange signed"));
+    };
+    if release.job_id != terms.job_id || release.order != terms.order || release.hold != escrow.hold || release.amount != *amount {
         return Ok(Some("the signed release is about something else"));
     }
-    let (JobState::Released { attempt, receipts, .. } | JobState::Delivered { attempt, receipts, .. }) = &row.job.state else {
+    if split(amount, &agreement.split).ok().as_ref() != Some(&release.split) {
+        return Ok(Some("the signed split is not the agreement's"));
+    }
+    let Some((attempt, receipts)) = row.job.state.paid_for() else {
         return Ok(Some("the price was paid out for a job that did not end"));
     };
-    let kept = receipt::of_attempt(view, job_id, *attempt).await?;
+    let kept = receipt::of_attempt(view, &terms.job_id, attempt).await?;
     if kept != receipts.map(Some) || release.receipts != receipts {
         return Ok(Some("the paid job has not exactly one receipt of each party"));
     }
-    payout_fault(view, job_id, &release).await
+    let paid = release.split.iter().filter(|part| part.amount.amount_minor != 0);
+    let paid = paid.map(|part| Leg::available(&part.participant, part.amount.amount_minor));
+    let moved = paid.chain([Leg::escrow(&agreement.exchange, -amount.amount_minor)]);
+    Ok((!moves(view, &terms.job_id, "release", moved).await?).then_some("what was paid is not the split that was signed"))
 }
 
-/// Holds the release's postings against its split.
-async fn payout_fault(view: &mut Connection, job_id: &JobId, release: &Release) -> Result<Option<&'static str>, StoreError> {
-    let mut booked: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT accounts.owner, postings.amount_minor FROM journal_entries JOIN postings ON postings.entry_id = journal_entries.entry_id \
-         JOIN accounts ON accounts.account_id = postings.account_id \
-         WHERE journal_entries.job_id = $1 AND journal_entries.kind = 'release' AND accounts.kind = 'available'",
+/// One posting of a job's entry. That an entry has one currency is checked for all of them at once.
+#[derive(PartialEq, Eq, PartialOrd, Ord, FromRow)]
+struct Leg {
+    kind: String,
+    owner: String,
+    amount_minor: i64,
+}
+
+impl Leg {
+    fn available(owner: &Did, amount_minor: i64) -> Self {
+        Self { kind: "available".to_owned(), owner: owner.to_string(), amount_minor }
+    }
+
+    fn escrow(exchange: &Did, amount_minor: i64) -> Self {
+        Self { kind: "escrow".to_owned(), owner: exchange.to_string(), amount_minor }
+    }
+}
+
+/// Whether an entry of a job moved exactly this.
+async fn moves(
+    view: &mut Connection,
+    job_id: &JobId,
+    entry: &'static str,
+    expected: impl IntoIterator<Item = Leg>,
+) -> Result<bool, StoreError> {
+    let mut booked: Vec<Leg> = sqlx::query_as(
+        "SELECT accounts.kind, accounts.owner, postings.amount_minor FROM journal_entries \
+         JOIN postings ON postings.entry_id = journal_entries.entry_id JOIN accounts ON accounts.account_id = postings.account_id \
+         WHERE journal_entries.job_id = $1 AND journal_entries.kind = $2",
     )
     .bind(job_id.as_str())
+    .bind(entry)
     .fetch_all(view)
     .await?;
-    let paid = release.split.iter().filter(|part| part.amount.amount_minor != 0);
-    let mut signed: Vec<_> = paid.map(|part| (part.participant.to_string(), part.amount.amount_minor)).collect();
+    let mut expected: Vec<_> = expected.into_iter().collect();
     booked.sort();
-    signed.sort();
-    Ok((booked != signed).then_some("what was paid is not the split that was signed"))
+    expected.sort();
+    Ok(booked == expected)
 }

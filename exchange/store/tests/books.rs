@@ -1,9 +1,9 @@
 //! The books: what the database refuses by itself, and what a recomputation finds.
 
 use entrepot_chain_statement::{
-    BasisPoints, Did, Envelope, Hash, Money, SigningKey, Statement, Timestamp,
+    BasisPoints, Did, Envelope, Hash, Money, SealingSecret, SigningKey, Statement, Timestamp,
     ids::{AccountId, AgreementId, JobId, JournalEntryId, OrderId},
-    statements::{Hold, Refund, Release, SealedShareDigest, Security, SplitShare, UsageReceipt},
+    statements::{Agreement, Hold, Refund, Release, SealedShareDigest, Security, SplitShare, UsageReceipt},
 };
 use entrepot_exchange_domain::{
     escrow::EscrowState,
@@ -84,9 +84,55 @@ impl Books {
     }
 
     async fn keep(&self, tx: &mut Tx<'_>, statement: &impl Statement) -> Result<Hash, StoreError> {
+        self.keep_by(tx, &key(250), statement).await
+    }
+
+    async fn keep_by(&self, tx: &mut Tx<'_>, signer: &SigningKey, statement: &impl Statement) -> Result<Hash, StoreError> {
         let mut salt = [0; 32];
         salt[..10].copy_from_slice(&self.random());
-        statements::insert(tx, &Envelope::sign(statement, &key(250), salt).expect("it signs"), NOW).await
+        statements::insert(tx, &Envelope::sign(statement, signer, salt).expect("it signs"), NOW).await
+    }
+
+    fn agreement(&self, agreement_id: &AgreementId) -> Agreement {
+        Agreement {
+            agreement_id: agreement_id.clone(),
+            product: Hash([1; 32]),
+            consumer: self.consumer.clone(),
+            sealing_key: SealingSecret::from_bytes(&[6; 32]).public(),
+            exchange: self.exchange.clone(),
+            parties: Vec::new(),
+            security: Security::SemiHonest,
+            price_per_query: euro(PRICE),
+            split: rule(),
+            quota_queries: 2,
+            issued_at: NOW,
+            expires_at: NOW.plus_ms(1_000),
+        }
+    }
+
+    /// Plants other statements about the one job in this state; `act` names the column that points at the statement.
+    async fn plant_statement(&self, (state, act): (&str, &str), signer: u8, change: impl FnOnce(&Job, &escrow::EscrowRow) -> Signable) {
+        let mut reader = self.store.reader().await.expect("a reader");
+        let (id,): (String,) = sqlx::query_as(sqlx::AssertSqlSafe(format!("SELECT job_id FROM escrows WHERE state = '{state}'")))
+            .fetch_one(&mut *reader)
+            .await
+            .expect("one such job");
+        let job_id: JobId = id.parse().expect("a job id");
+        let job = job::find(&mut reader, &job_id).await.expect("rows").expect("a job").job;
+        let escrow = escrow::find(&mut reader, &job_id).await.expect("rows").expect("an escrow");
+        drop(reader);
+        let (statement, signer) = (&change(&job, &escrow), &key(signer));
+        let hash = in_tx!(self, |tx| match statement {
+            Signable::Hold(hold) => self.keep_by(tx, signer, hold).await,
+            Signable::Refund(refund) => self.keep_by(tx, signer, refund).await,
+            Signable::Release(release) => self.keep_by(tx, signer, release).await,
+        });
+        let hash = hash.expect("kept");
+        self.plant(&format!(
+            "DROP TRIGGER escrows_once; DROP TRIGGER escrows_stay; UPDATE escrows SET {act} = '{hash}' WHERE job_id = '{job_id}'"
+        ))
+        .await
+        .expect("planted");
     }
 
     /// A job whose price is set aside, under parents that exist in name only.
@@ -103,7 +149,9 @@ impl Books {
         ))
         .await
         .expect("planted");
-        let terms = terms(job_id);
+        let (consumer_key, agreement) = (&key(4), &self.agreement(&agreement_id));
+        let agreement = in_tx!(self, |tx| self.keep_by(tx, consumer_key, agreement).await).expect("kept");
+        let terms = JobTerms { agreement, ..terms(job_id) };
         let job = Job { state: JobState::new(NOW, &terms, &JobLimits::default()), terms };
         let new = &job;
         let origin = JobOrigin { order_id: &order_id, agreement_id: &agreement_id, consumer, sequence: 1 };
@@ -128,9 +176,7 @@ impl Books {
     }
 
     async fn release(&self, job: &Job) -> Result<(), StoreError> {
-        let split = [(1, 4_500), (2, 4_500), (3, 1_000)]
-            .map(|(seed, points)| SplitShare { participant: key(seed).did(), share: BasisPoints::new(points).expect("a share") });
-        let (entry, split) = &Entry::release(&self.exchange, &euro(PRICE), &split).expect("an entry");
+        let (entry, split) = &Entry::release(&self.exchange, &euro(PRICE), &rule()).expect("an entry");
         let job_id = &job.terms.job_id;
         in_tx!(self, |tx| {
             let mut receipts = [Hash([0; 32]); 3];
@@ -187,6 +233,18 @@ impl Books {
         books.refund(&refunded).await.expect("refunded");
         books
     }
+}
+
+/// What the exchange signs about a job's money.
+enum Signable {
+    Hold(Hold),
+    Refund(Refund),
+    Release(Release),
+}
+
+fn rule() -> Vec<SplitShare> {
+    let share = |(seed, points)| SplitShare { participant: key(seed).did(), share: BasisPoints::new(points).expect("a share") };
+    [(1, 4_500), (2, 4_500), (3, 1_000)].map(share).to_vec()
 }
 
 fn terms(job_id: JobId) -> JobTerms {
@@ -319,7 +377,7 @@ async fn a_planted_fault_is_found() {
         ("DROP TRIGGER journal_entries_remain; DELETE FROM journal_entries WHERE position = 2", "gap in the positions"),
         (
             "DROP TRIGGER escrows_once; UPDATE escrows SET closing_hash = (SELECT hold_hash FROM escrows WHERE state = 'held') WHERE state = 'refunded'",
-            "refund is not a signed statement",
+            "refund is not a statement that the exchange signed",
         ),
         (
             // One receiver's part goes to another: every sum is still right, the signed split is not.
@@ -329,6 +387,21 @@ async fn a_planted_fault_is_found() {
              UPDATE accounts SET balance_minor = (SELECT COALESCE(SUM(amount_minor), 0) FROM postings WHERE postings.account_id = accounts.account_id)",
             "what was paid is not the split that was signed",
         ),
+        (
+            // Everything sums up, and the wrong account paid.
+            "PRAGMA ignore_check_constraints = 1; DROP TRIGGER postings_stay; UPDATE postings SET account_id = (SELECT account_id FROM accounts \
+             WHERE kind = 'available' AND account_id <> postings.account_id LIMIT 1) WHERE line = 0 \
+             AND entry_id = (SELECT hold_entry FROM escrows WHERE state = 'held'); \
+             UPDATE accounts SET balance_minor = (SELECT COALESCE(SUM(amount_minor), 0) FROM postings WHERE postings.account_id = accounts.account_id)",
+            "what was set aside is not the consumer's price",
+        ),
+        (
+            "DROP TRIGGER postings_stay; UPDATE postings SET account_id = (SELECT account_id FROM accounts \
+             WHERE kind = 'available' AND account_id <> postings.account_id LIMIT 1) WHERE line = 1 \
+             AND entry_id = (SELECT closing_entry FROM escrows WHERE state = 'refunded'); \
+             UPDATE accounts SET balance_minor = (SELECT COALESCE(SUM(amount_minor), 0) FROM postings WHERE postings.account_id = accounts.account_id)",
+            "what was given back is not the consumer's price",
+        ),
     ];
     for (sql, found) in faults {
         let books = Books::busy().await;
@@ -336,4 +409,89 @@ async fn a_planted_fault_is_found() {
         let report = books.verify().await;
         assert!(report.faults.iter().any(|fault| fault.contains(found)), "{sql}: {report:#?}");
     }
+}
+
+#[tokio::test]
+async fn a_planted_statement_is_found() {
+    type Plant = (&'static str, &'static str, u8, fn(&Job, &escrow::EscrowRow) -> Signable, &'static str);
+    fn hold(job: &Job) -> Hold {
+        let JobTerms { job_id, order, agreement, .. } = job.terms.clone();
+        Hold { job_id, order, agreement, amount: euro(PRICE), held_at: Timestamp(2) }
+    }
+    fn refund(job: &Job, escrow: &escrow::EscrowRow) -> Refund {
+        let JobTerms { job_id, order, .. } = job.terms.clone();
+        Refund { job_id, order, hold: escrow.hold, amount: euro(PRICE), reason: "cancelled".to_owned(), refunded_at: Timestamp(2) }
+    }
+    fn release(job: &Job, escrow: &escrow::EscrowRow) -> Release {
+        let JobTerms { job_id, order, .. } = job.terms.clone();
+        let (_, receipts) = job.state.paid_for().expect("it was paid");
+        let split = entrepot_chain_statement::split::split(&euro(PRICE), &rule()).expect("a whole");
+        let receipts = receipts.to_vec();
+        Release { job_id, order, hold: escrow.hold, receipts, amount: euro(PRICE), split, released_at: Timestamp(2) }
+    }
+    const EXCHANGE: u8 = 250;
+    const STRANGER: u8 = 66;
+    let plants: [Plant; 11] = [
+        ("held", "hold_hash", EXCHANGE, |j, _| Signable::Hold(hold(j)), ""),
+        ("held", "hold_hash", STRANGER, |j, _| Signable::Hold(hold(j)), "hold is not a statement that the exchange signed"),
+        ("held", "hold_hash", EXCHANGE, |j, _| Signable::Hold(Hold { agreement: Hash([9; 32]), ..hold(j) }), "signed hold is about"),
+        ("refunded", "closing_hash", EXCHANGE, |j, e| Signable::Refund(refund(j, e)), ""),
+        ("refunded", "closing_hash", STRANGER, |j, e| Signable::Refund(refund(j, e)), "refund is not a statement that the exchange signed"),
+        (
+            "refunded",
+            "closing_hash",
+            EXCHANGE,
+            |j, e| Signable::Refund(Refund { order: Hash([9; 32]), ..refund(j, e) }),
+            "signed refund is",
+        ),
+        ("released", "closing_hash", EXCHANGE, |j, e| Signable::Release(release(j, e)), ""),
+        (
+            "released",
+            "closing_hash",
+            STRANGER,
+            |j, e| Signable::Release(release(j, e)),
+            "release is not a statement that the exchange signed",
+        ),
+        (
+            "released",
+            "closing_hash",
+            EXCHANGE,
+            |j, e| Signable::Release(Release { order: Hash([9; 32]), ..release(j, e) }),
+            "signed release is",
+        ),
+        (
+            "released",
+            "closing_hash",
+            EXCHANGE,
+            |j, e| {
+                let mut changed = release(j, e);
+                changed.split[0].amount.amount_minor -= 1;
+                changed.split[1].amount.amount_minor += 1;
+                Signable::Release(changed)
+            },
+            "signed split is not the agreement's",
+        ),
+        (
+            "released",
+            "closing_hash",
+            EXCHANGE,
+            |j, e| Signable::Release(Release { receipts: Vec::new(), ..release(j, e) }),
+            "exactly one receipt",
+        ),
+    ];
+    for (state, column, signer, change, found) in plants {
+        let books = Books::busy().await;
+        books.plant_statement((state, column), signer, change).await;
+        let faults = books.verify().await.faults;
+        if found.is_empty() {
+            assert_eq!(faults, Vec::<String>::new(), "{state}: another honest statement");
+        } else {
+            assert!(faults.iter().any(|fault| fault.contains(found)), "{found}: {faults:#?}");
+        }
+    }
+    let books = Books::busy().await;
+    let strangers = "UPDATE jobs SET consumer = (SELECT owner FROM accounts WHERE kind = 'escrow')";
+    books.plant(strangers).await.expect("planted");
+    let faults = books.verify().await.faults;
+    assert!(faults.iter().any(|fault| fault.contains("agreement is not signed by the job's consumer")), "{faults:#?}");
 }

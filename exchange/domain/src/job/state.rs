@@ -247,6 +247,14 @@ impl JobState {
         }
     }
 
+    /// The try that was paid for and its receipts; none before the release.
+    pub fn paid_for(&self) -> Option<(u32, [Hash; PARTIES])> {
+        match self {
+            Self::Released { attempt, receipts, .. } | Self::Delivered { attempt, receipts, .. } => Some((*attempt, *receipts)),
+            _ => None,
+        }
+    }
+
     /// Whether the escrow is still held.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Queued { .. } | Self::Dispatched { .. } | Self::Running { .. })
