@@ -281,15 +281,24 @@ impl Desk {
         self.say(accepted_message(&job_id, attempt)).await;
         let desk = Arc::clone(self);
         self.tasks.spawn(async move {
-            desk.run(admitted, stop).await;
-            let mut running = lock(&desk.running);
-            if running.get(&job_id).is_some_and(|running| running.attempt == attempt) {
-                running.remove(&job_id);
+            let end = desk.run(admitted, stop).await;
+            desk.free(&job_id, attempt);
+            // The exchange may send the next job at once: its place must be free before this one's end is told.
+            if let Some(end) = end {
+                desk.say(end).await;
             }
         });
     }
 
-    async fn run(self: &Arc<Self>, admitted: Admitted, stop: CancellationToken) {
+    fn free(&self, job_id: &JobId, attempt: u32) {
+        let mut running = lock(&self.running);
+        if running.get(job_id).is_some_and(|running| running.attempt == attempt) {
+            running.remove(job_id);
+        }
+    }
+
+    /// Runs an attempt; what to tell of its end.
+    async fn run(self: &Arc<Self>, admitted: Admitted, stop: CancellationToken) -> Option<Say> {
         let desk = Arc::clone(self);
         let runtime = tokio::runtime::Handle::current();
         // A computation keeps its thread busy for long; the heartbeat must not wait for it.
@@ -300,7 +309,7 @@ impl Desk {
         let Ok((admitted, result)) = computing.await else {
             tracing::error!("a computation made this worker panic; stopping");
             self.broken.cancel();
-            return;
+            return None;
         };
         let (job_id, attempt) = (admitted.job_id.clone(), admitted.attempt);
         match result {
@@ -311,15 +320,16 @@ impl Desk {
                 match stored {
                     Some(Ok(finished)) => {
                         tracing::info!(%job_id, attempt, "a receipt was signed");
-                        self.say(finished_message(&finished)).await;
+                        return Some(finished_message(&finished));
                     }
                     Some(Err(error)) => self.state_failed(&error),
                     None => self.broken.cancel(),
                 }
+                None
             }
             Err(error) => {
                 tracing::warn!(%job_id, attempt, code = error.code(), error = &error as &dyn std::error::Error, "an attempt failed");
-                self.end(admitted, &error).await;
+                self.end(admitted, &error).await
             }
         }
     }
@@ -347,20 +357,20 @@ impl Desk {
         }
     }
 
-    async fn end(self: &Arc<Self>, admitted: Admitted, error: &RunError) {
+    async fn end(self: &Arc<Self>, admitted: Admitted, error: &RunError) -> Option<Say> {
         let (agreement, order, attempt) = (admitted.agreement_hash, admitted.order_hash, admitted.attempt);
         let stored = self.with_store(move |_, store| store.set_order_state(&agreement, &order, attempt, OrderState::Failed)).await;
         if let Some(Err(error)) = stored {
-            return self.state_failed(&error);
+            self.state_failed(&error);
+            return None;
         }
         let (code, detail) = (error.code(), error.to_string());
-        let answer = if error.is_final() {
+        Some(if error.is_final() {
             let job_id = admitted.job_id.to_string();
             Say::WorkRefused(v1::WorkRefused { job_id, attempt, code: code.to_owned(), detail })
         } else {
             failed(&admitted.job_id, attempt, code, &detail)
-        };
-        self.say(answer).await;
+        })
     }
 
     fn abort(&self, message: &v1::AbortWork) {

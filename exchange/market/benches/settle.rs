@@ -8,6 +8,7 @@ mod log;
 mod world;
 
 use entrepot_benches::{Figure, Machine};
+use entrepot_exchange_domain::job::JobLimits;
 use entrepot_exchange_market::workforce::WorkerEvent;
 use futures::stream::{self, StreamExt};
 use std::time::Instant;
@@ -20,7 +21,9 @@ const RUNS: usize = 3;
 
 /// Seconds to settle all orders in a new market.
 async fn settle() -> f64 {
-    let world = World::ready().await;
+    let limits = JobLimits { worker_jobs_max: ORDERS, ..JobLimits::default() };
+    let world = World::with(ORDERS as u32, limits).await;
+    world.connect_all().await;
     world.give(ORDERS as i64 * PRICE).await;
     let agreements: Vec<_> =
         stream::iter(0..ORDERS).map(|_| async { world.agree(&world.agreement()).await }).buffer_unordered(AT_ONCE).collect().await;

@@ -155,14 +155,32 @@ fn ids(rows: Vec<(String,)>) -> Result<Vec<JobId>, StoreError> {
     rows.into_iter().map(|(id,)| id.parse().map_err(|_| StoreError::Corrupt { what: "job id" })).collect()
 }
 
-/// Jobs whose deadline has passed, the longest waiting first.
-pub async fn overdue(db: &mut Connection, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
-    let rows = sqlx::query_as("SELECT job_id FROM jobs WHERE deadline_ms <= $1 ORDER BY deadline_ms, job_id LIMIT $2")
+/// Jobs whose deadline has passed, by id; those after `after`.
+pub async fn overdue(db: &mut Connection, now: Timestamp, after: Option<&JobId>) -> Result<Vec<JobId>, StoreError> {
+    let rows = sqlx::query_as("SELECT job_id FROM jobs WHERE deadline_ms <= $1 AND job_id > $2 ORDER BY job_id LIMIT $3")
         .bind(now.0)
+        .bind(after.map_or("", JobId::as_str))
         .bind(JOBS_READ_MAX)
         .fetch_all(db)
         .await?;
     ids(rows)
+}
+
+/// How many jobs each worker has been sent and not ended; a worker without any is left out.
+pub async fn worker_load(db: &mut Connection) -> Result<Vec<(Did, usize)>, StoreError> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT party.worker, COUNT(*) FROM jobs JOIN agreement_parties AS party ON party.agreement_id = jobs.agreement_id \
+         WHERE jobs.state IN ('dispatched', 'running') GROUP BY party.worker",
+    )
+    .fetch_all(db)
+    .await?;
+    let corrupt = |what| StoreError::Corrupt { what };
+    rows.into_iter()
+        .map(|(worker, jobs)| {
+            let worker = worker.parse().map_err(|_| corrupt("worker"))?;
+            Ok((worker, usize::try_from(jobs).map_err(|_| corrupt("number of jobs"))?))
+        })
+        .collect()
 }
 
 /// Queued jobs whose turn it is in their agreement, by id; those after `after`.

@@ -23,6 +23,8 @@ pub struct JobLimits {
     pub kept_ms: i64,
     /// Pause before the second attempt; doubles.
     pub pause_ms: i64,
+    /// Jobs of one worker that are dispatched or running at once; further ones stay queued. As many as a worker runs unless it says less.
+    pub worker_jobs_max: usize,
 }
 
 impl Default for JobLimits {
@@ -35,6 +37,7 @@ impl Default for JobLimits {
             hand_over_ms: 30_000,
             kept_ms: 30 * 24 * 3_600_000,
             pause_ms: 1_000,
+            worker_jobs_max: 8,
         }
     }
 }

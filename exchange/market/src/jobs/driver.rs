@@ -1,7 +1,9 @@
 //! The driver: a round looks at everything that time or a connected worker could move.
 
 use super::{
+    load::{Places, WorkerLimits},
     messages::{send_all, send_outstanding},
+    poison::Poison,
     progress::ProgressFilter,
     step::{Payload, Step, StepError, step},
 };
@@ -16,7 +18,7 @@ use entrepot_exchange_store::{
     job::{self, JobRow},
     product, share,
 };
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use std::{sync::Arc, time::Duration};
 
 /// Pause between two rounds that nobody asked for.
@@ -26,16 +28,27 @@ const STEPS_AT_ONCE: usize = 64;
 /// Rounds between two looks at sealed shares whose time is over: about a quarter of an hour.
 const ROUNDS_TO_FORGET: u32 = 4_500;
 
+/// Why a job's turn has come in a round.
+#[derive(Clone, Copy)]
+enum Due<'a> {
+    /// Its deadline has passed.
+    Overdue,
+    /// It waits, and these are the places left at the workers.
+    Queued(&'a Places<'a>),
+}
+
 /// Moves jobs on. One per exchange.
 pub struct JobDriver {
     pub(super) market: Arc<Market>,
     pub(super) progress: ProgressFilter,
+    pub(super) limits: WorkerLimits,
+    poison: Poison,
 }
 
 impl JobDriver {
     /// For this market.
     pub fn new(market: Arc<Market>) -> Self {
-        Self { market, progress: ProgressFilter::default() }
+        Self { market, progress: ProgressFilter::default(), limits: WorkerLimits::default(), poison: Poison::default() }
     }
 
     /// Drives for as long as it is polled. May be dropped at any moment.
@@ -53,23 +66,54 @@ impl JobDriver {
         }
     }
 
-    /// Everything that can be done now.
+    /// Everything that can be done now. A job whose step fails is logged, and tried again later; the others go on.
     pub async fn round(&self) -> Result<(), StoreError> {
-        let overdue = job::overdue(&mut *self.market.store.reader().await?, self.market.now()).await?;
-        let ticks = overdue.into_iter().map(|job_id| async move { self.advance(&job_id, JobEvent::Tick, Payload::None).await.map(drop) });
-        stream::iter(ticks).buffer_unordered(STEPS_AT_ONCE).try_collect::<()>().await?;
+        let now = self.market.now();
         let mut after = None;
         loop {
-            let ready = job::next_in_turn(&mut *self.market.store.reader().await?, after.as_ref()).await?;
+            let overdue = job::overdue(&mut *self.market.store.reader().await?, now, after.as_ref()).await?;
+            let Some(last) = overdue.last().cloned() else { break };
+            self.each(overdue, Due::Overdue).await;
+            after = Some(last);
+        }
+        let (mut after, mut places) = (None, None);
+        loop {
+            let mut reader = self.market.store.reader().await?;
+            let ready = job::next_in_turn(&mut reader, after.as_ref()).await?;
             let Some(last) = ready.last().cloned() else { return Ok(()) };
-            let dispatches = ready.into_iter().map(|job_id| async move { self.try_dispatch(&job_id).await });
-            stream::iter(dispatches).buffer_unordered(STEPS_AT_ONCE).try_collect::<()>().await?;
+            if places.is_none() {
+                let taken = job::worker_load(&mut reader).await?;
+                places = Some(Places::new(&self.limits, taken, self.market.job_limits.worker_jobs_max, now));
+            }
+            drop(reader);
+            if let Some(places) = &places {
+                self.each(ready, Due::Queued(places)).await;
+            }
             after = Some(last);
         }
     }
 
-    /// Dispatches a queued job if its pause is over and its workers are connected.
-    async fn try_dispatch(&self, job_id: &JobId) -> Result<(), StoreError> {
+    /// Takes one step of each job, many at once.
+    async fn each(&self, jobs: Vec<JobId>, due: Due<'_>) {
+        let now = self.market.now();
+        let steps = jobs.into_iter().filter(|job_id| self.poison.may_try(job_id, now)).map(|job_id| async move {
+            let result = match due {
+                Due::Overdue => self.advance(&job_id, JobEvent::Tick, Payload::None).await.map(drop),
+                Due::Queued(places) => self.try_dispatch(&job_id, places).await,
+            };
+            match result {
+                Ok(()) => self.poison.worked(&job_id),
+                Err(error) => {
+                    tracing::error!(job = %job_id, error = &error as &dyn std::error::Error, "a job could not be driven");
+                    self.poison.failed(&job_id, now);
+                }
+            }
+        });
+        stream::iter(steps).buffer_unordered(STEPS_AT_ONCE).collect::<()>().await;
+    }
+
+    /// Dispatches a queued job if its pause is over, its workers are connected, and each of them has a place for it.
+    async fn try_dispatch(&self, job_id: &JobId, places: &Places<'_>) -> Result<(), StoreError> {
         let mut reader = self.market.store.reader().await?;
         let Some(row) = job::find(&mut reader, job_id).await? else { return Ok(()) };
         let JobState::Queued { not_before, .. } = row.job.state else { return Ok(()) };
@@ -79,8 +123,9 @@ impl JobDriver {
             return Ok(());
         }
         drop(reader);
-        let connected = row.job.terms.parties.iter().all(|party| self.market.workforce.find(&party.worker).is_some());
-        if connected && self.market.now() >= not_before {
+        let workers = row.job.terms.parties.iter().map(|party| &party.worker);
+        let connected = workers.clone().all(|worker| self.market.workforce.find(worker).is_some());
+        if connected && self.market.now() >= not_before && places.take(workers) {
             self.advance(job_id, JobEvent::Dispatch, Payload::None).await?;
         }
         Ok(())

@@ -10,6 +10,9 @@ use entrepot_exchange_store::{
     job::{self, JobRow},
 };
 
+/// What a worker says that runs as many jobs as it may.
+const BUSY: &str = "busy";
+
 #[async_trait]
 impl WorkerListener for JobDriver {
     async fn connected(&self, worker: &ConnectedWorker) {
@@ -37,10 +40,16 @@ impl JobDriver {
         loop {
             let open = job::open_of_worker(&mut *self.market.store.reader().await?, &worker.worker, after.as_ref()).await?;
             for job_id in &open {
-                let Some((row, party)) = self.find_part(job_id, &worker.worker).await? else { continue };
+                let found = self.find_part(job_id, &worker.worker).await.unwrap_or_else(|error| {
+                    tracing::error!(job = %job_id, error = &error as &dyn std::error::Error, "a worker's job could not be read");
+                    None
+                });
+                let Some((row, party)) = found else { continue };
                 let parties = if matches!(row.job.state, JobState::Dispatched { .. }) { vec![0, 1, 2] } else { vec![party] };
                 for party in parties {
-                    self.resend(job_id, party).await?;
+                    if let Err(error) = self.resend(job_id, party).await {
+                        tracing::error!(job = %job_id, party, error = &error as &dyn std::error::Error, "what is outstanding could not be sent");
+                    }
                 }
             }
             match open.into_iter().last() {
@@ -64,8 +73,14 @@ impl JobDriver {
             tracing::warn!(%worker, job = %job_id, "a worker spoke about a job that it has no part in");
             return Ok(());
         };
+        let busy = matches!(event, WorkerEvent::WorkFailed { code, .. } if code == BUSY);
         let Some((event, payload)) = self.read(worker, party, event) else { return Ok(()) };
         self.advance(job_id, event, payload).await?;
+        if busy {
+            let load = job::worker_load(&mut *self.market.store.reader().await?).await?;
+            let left = load.iter().find(|(loaded, _)| loaded == worker).map_or(0, |(_, jobs)| *jobs);
+            self.limits.busy(worker, left, self.market.now());
+        }
         Ok(())
     }
 

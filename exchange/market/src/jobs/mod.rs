@@ -3,7 +3,9 @@
 mod cancel;
 mod driver;
 mod listener;
+mod load;
 mod messages;
+mod poison;
 mod progress;
 mod step;
 

@@ -14,6 +14,7 @@ use entrepot_exchange_market::{
     product::{self, StateChange},
     workforce::{WorkerCommand, WorkerEvent},
 };
+use entrepot_exchange_store::job;
 
 async fn reason(world: &World, id: &entrepot_chain_statement::ids::JobId) -> Option<RefundReason> {
     match world.job(id).await.state {
@@ -428,4 +429,91 @@ async fn the_driver_runs_by_itself_and_wakes_on_the_bell() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(10), dispatched).await.expect("dispatched");
     running.abort();
+}
+
+#[tokio::test]
+async fn a_job_beyond_what_its_workers_may_run_waits_and_is_not_failed() {
+    let world = World::ready().await;
+    world.give(10 * PRICE).await;
+    let limit = world.market.job_limits.worker_jobs_max;
+    let mut jobs = Vec::new();
+    for _ in 0..limit + 2 {
+        jobs.push(world.placed().await.1.job_id);
+    }
+    world.round().await;
+    let dispatched = async |world: &World| {
+        let mut dispatched = Vec::new();
+        for id in &jobs {
+            if world.state(id).await == "dispatched" {
+                dispatched.push(id.clone());
+            }
+        }
+        dispatched
+    };
+    assert_eq!(dispatched(&world).await.len(), limit);
+    world.round().await;
+    assert_eq!(dispatched(&world).await.len(), limit, "a further round changes nothing");
+    while let Some(id) = dispatched(&world).await.first() {
+        world.finish(id).await;
+        for party in 0..2 {
+            world.hear(party, world.shares(id, party)).await;
+        }
+        world.round().await;
+    }
+    for id in &jobs {
+        assert_eq!(world.state(id).await, "delivered");
+        assert_eq!(world.job(id).await.state.attempt(), 1);
+    }
+    world.books().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_says_busy_is_sent_less_and_every_job_is_delivered() {
+    let world = World::ready().await;
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        jobs.push(world.placed().await.1.job_id);
+    }
+    world.round().await;
+    // The second worker runs one job at a time and has no place for the others.
+    for id in &jobs[1..] {
+        let detail = "this worker runs as many jobs as it may".to_owned();
+        world.hear(1, WorkerEvent::WorkFailed { job_id: id.clone(), attempt: 1, code: "busy".to_owned(), detail }).await;
+    }
+    world.clock.forward(10_000);
+    let mut left = jobs;
+    while !left.is_empty() {
+        world.round().await;
+        let mut dispatched = Vec::new();
+        for (index, id) in left.iter().enumerate() {
+            if world.state(id).await == "dispatched" {
+                dispatched.push(index);
+            }
+        }
+        let [only] = dispatched[..] else { panic!("{} are dispatched at once", dispatched.len()) };
+        world.finish(&left.remove(only)).await;
+    }
+    world.books().await;
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_driven_stops_no_other() {
+    let world = World::ready().await;
+    world.workers.disconnect(&world.worker(1));
+    let (_, spoilt) = world.placed().await;
+    let (_, refunded) = world.placed().await;
+    // The first was given back, and says that it waits: it can neither be dispatched nor given back again.
+    let (market, caller, order_id) = (&*world.market, &world.consumer.did(), &spoilt.order_id);
+    let waiting = &world.job(&spoilt.job_id).await;
+    in_tx!(market, |tx| jobs::cancel(tx, market, caller, order_id)).expect("cancelled");
+    let saved = in_tx!(market, |tx| job::save(tx, waiting, 2, market.now()));
+    assert!(saved.expect("written"));
+    world.clock.forward(world.market.job_limits.queued_ms);
+    world.round().await;
+    assert_eq!(reason(&world, &refunded.job_id).await, Some(RefundReason::WorkersUnavailable));
+    world.connect(1).await;
+    let (_, next) = world.placed().await;
+    world.round().await;
+    assert_eq!(world.state(&next.job_id).await, "dispatched");
+    assert_eq!(world.state(&spoilt.job_id).await, "queued");
 }

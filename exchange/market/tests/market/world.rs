@@ -175,11 +175,16 @@ pub struct World {
 impl World {
     /// Everyone admitted, the product active, workers away, the consumer without a cent.
     pub async fn new() -> Self {
+        Self::with(QUOTA, JobLimits::default()).await
+    }
+
+    /// The same with a quota and limits of its own.
+    pub async fn with(quota_queries: u32, limits: JobLimits) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("exchange.db");
         let (clock, workers) = (Arc::new(HandClock(AtomicI64::new(BEGIN.0))), Arc::new(Script::default()));
         let log = Arc::new(MemoryLog::default());
-        let market = Arc::new(open(&file, clock.clone(), workers.clone(), log.clone()).await);
+        let market = Arc::new(open(&file, clock.clone(), workers.clone(), log.clone(), limits).await);
         let bound = [Person::new(1, Role::Provider), Person::new(2, Role::Provider), Person::new(3, Role::ComputeParty)];
         let consumer = Person::new(4, Role::Consumer);
         let operator = Person::new(5, Role::Operator);
@@ -193,7 +198,7 @@ impl World {
         }
         let first = table(&market, "lender.loans", &bound[0], &bound[2]).await;
         let second = table(&market, "bureau.credit", &bound[1], &bound[2]).await;
-        let product = product(&market, vec![first, second], &bound);
+        let product = DataProduct { quota_queries, ..product(&market, vec![first, second], &bound) };
         let mut signed = bound[0].sign(&product);
         signed.countersign(&bound[1].key).expect("it signs");
         signed.countersign(&bound[2].key).expect("it signs");
@@ -208,17 +213,22 @@ impl World {
     pub async fn ready() -> Self {
         let world = Self::new().await;
         world.give(10 * PRICE).await;
-        for party in 0..3 {
-            world.connect(party).await;
-        }
+        world.connect_all().await;
         world
+    }
+
+    pub async fn connect_all(&self) {
+        for party in 0..3 {
+            self.connect(party).await;
+        }
     }
 
     /// As after a crash: everything in memory is gone, the database is not, nobody is connected.
     pub async fn restart(&mut self) {
         self.market.store.close().await;
+        let limits = self.market.job_limits;
         self.workers = Arc::new(Script::default());
-        self.market = Arc::new(open(&self.file, self.clock.clone(), self.workers.clone(), self.log.clone()).await);
+        self.market = Arc::new(open(&self.file, self.clock.clone(), self.workers.clone(), self.log.clone(), limits).await);
         self.driver = Arc::new(JobDriver::new(self.market.clone()));
     }
 
@@ -398,7 +408,7 @@ impl World {
     }
 }
 
-async fn open(file: &std::path::Path, clock: Arc<HandClock>, workers: Arc<Script>, log: Arc<MemoryLog>) -> Market {
+async fn open(file: &std::path::Path, clock: Arc<HandClock>, workers: Arc<Script>, log: Arc<MemoryLog>, job_limits: JobLimits) -> Market {
     Market {
         store: Store::open(file).await.expect("a store"),
         clock,
@@ -406,7 +416,7 @@ async fn open(file: &std::path::Path, clock: Arc<HandClock>, workers: Arc<Script
         exchange: Arc::new(SigningKey::from_seed(&[250; 32])),
         notary: log,
         workforce: workers,
-        job_limits: JobLimits::default(),
+        job_limits,
         bell: Bell::default(),
     }
 }
