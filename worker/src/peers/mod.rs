@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -36,8 +36,10 @@ const PARKED_FOR: Duration = Duration::from_secs(5);
 /// Connections that wait so at the same time, in all and for one key; the oldest make room.
 const PARKED_MAX: usize = 64;
 const PARKED_PER_KEY_MAX: usize = 8;
-/// Connections that have not yet said what they are for.
+/// Connections that have not yet said what they are for, in all and from one address: silent strangers keep others out only from as many
+/// addresses as there are shares of the whole.
 const HANDSHAKES_MAX: usize = 64;
+const HANDSHAKES_PER_ADDRESS_MAX: usize = 8;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const READY_TIMEOUT: Duration = Duration::from_secs(7);
 const HELLO_BYTES_MAX: usize = 1024;
@@ -130,6 +132,49 @@ struct Rendezvous {
     parked_ever: u64,
 }
 
+/// Addresses whose connections have not yet said what they are for. At most [`HANDSHAKES_MAX`] at a time.
+#[derive(Default)]
+struct Strangers(Mutex<HashMap<IpAddr, usize>>);
+
+/// A place among the connections of one address, free again when it is dropped.
+struct Stranger {
+    address: IpAddr,
+    among: Arc<Strangers>,
+}
+
+impl Strangers {
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
+        let address = network_of(address);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= HANDSHAKES_PER_ADDRESS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Stranger { address, among: Arc::clone(self) })
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut counts = self.among.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What one stranger has: an IPv4 address, or an IPv6 network of 64 bits.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => IpAddr::V6((six.to_bits() >> 64 << 64).into()),
+        four => four,
+    }
+}
+
 /// This worker among its peers.
 pub struct PeerNode {
     identity: tls::Identity,
@@ -148,14 +193,15 @@ impl PeerNode {
         // The task must not keep the node alive.
         let accepting = Arc::downgrade(&node);
         let slots = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let strangers = Arc::new(Strangers::default());
         tokio::spawn(async move {
             loop {
                 let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
                 // Woken now and then to see whether the node is still there.
                 let accepted = timeout(Duration::from_secs(1), listener.accept()).await;
                 let Some(node) = accepting.upgrade() else { return };
-                let stream = match accepted {
-                    Ok(Ok((stream, _))) => stream,
+                let (stream, from) = match accepted {
+                    Ok(Ok(accepted)) => accepted,
                     // Out of descriptors, or a connection that died at once.
                     Ok(Err(_)) => {
                         sleep(Duration::from_millis(50)).await;
@@ -163,6 +209,8 @@ impl PeerNode {
                     }
                     Err(_) => continue,
                 };
+                // Whoever is honest and turned away dials again.
+                let Some(place) = strangers.admit(from.ip()) else { continue };
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
                     match timeout(HANDSHAKE_TIMEOUT, welcome(acceptor, stream)).await {
@@ -170,7 +218,7 @@ impl PeerNode {
                         Ok(Err(error)) => tracing::debug!(%error, "a party connection was refused"),
                         Err(_) => tracing::debug!("a party connection said nothing"),
                     }
-                    drop(slot);
+                    drop((slot, place));
                 });
             }
         });

@@ -141,6 +141,32 @@ async fn strangers_can_neither_fill_the_room_nor_stay() {
 }
 
 #[tokio::test]
+async fn silent_connections_of_one_stranger_keep_nobody_out() {
+    let nodes = three().await;
+    let mut silent = Vec::new();
+    for node in &nodes {
+        for _ in 0..HANDSHAKES_MAX {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind(([127, 0, 0, 2], 0).into()).expect("an address of loopback");
+            silent.push(socket.connect(node.local_address()).await.expect("the port is open"));
+        }
+    }
+    sleep(Duration::from_millis(200)).await;
+    let (peers, run) = (peers(&nodes, [1, 2, 3]), run(1));
+    let connected = timeout(HANDSHAKE_TIMEOUT / 2, connect_all(&nodes, &peers, &run)).await.expect("long before the silent ones are gone");
+    assert!(connected.iter().all(Result::is_ok));
+}
+
+#[test]
+fn neighbours_in_one_ipv6_network_are_one_stranger() {
+    let network = |text: &str| network_of(text.parse().expect("an address"));
+    assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
+    assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+    assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+    assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+}
+
+#[tokio::test]
 async fn without_a_certificate_or_below_tls_1_3_nobody_gets_in() {
     let nodes = three().await;
     let address = nodes[1].local_address();
