@@ -30,8 +30,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Messages of the exchange that are worked on at the same time.
 const HANDLERS_MAX: usize = 32;
-/// Datasets that wait to be described; one is at a time.
-const DESCRIBING_MAX: usize = 8;
+/// Datasets that wait to be described, as many as an exchange asks for at once; one is described at a time.
+const DESCRIBING_MAX: usize = 64;
 /// Datasets that are remembered; each description keeps a secret seed.
 const DATASETS_MAX: usize = 1000;
 /// A worker that stops waits for its tasks so long.
@@ -120,6 +120,8 @@ impl Desk {
     /// Takes a message; the answer goes to the outbox.
     pub fn take(self: &Arc<Self>, slot: Option<OwnedSemaphorePermit>, message: Hear) {
         let desk = Arc::clone(self);
+        // Reading files takes long, and has a limit of its own: others must not wait for a place among the handlers meanwhile.
+        let slot = slot.filter(|_| !matches!(message, Hear::DescribeDataset(_)));
         self.tasks.spawn(async move {
             desk.handle(message).await;
             drop(slot);
@@ -169,7 +171,6 @@ impl Desk {
 
     async fn described(self: &Arc<Self>, dataset_id: &str, name: &str) -> Result<Option<Vec<u8>>, describe::DescribeError> {
         let id: DatasetId = dataset_id.parse().map_err(|_| describe::DescribeError::BadId)?;
-        // Reading a file takes long: others must not wait for a place among the handlers meanwhile.
         let _waiting = self.describing.try_acquire().map_err(|_| describe::DescribeError::Busy)?;
         let _describer = self.describer.lock().await;
         let known = lock(&self.store).dataset(&id).cloned();
@@ -475,8 +476,11 @@ impl Desk {
         let reminders = self.with_store(|desk, store| {
             let running = lock(&desk.running);
             let accepted = running.iter().map(|(job_id, running)| accepted_message(job_id, running.attempt));
-            let finished = store.finished_orders().take(REMINDERS_MAX);
-            let finished = finished.filter_map(|order| store.finished(&order.job_id, order.attempt).ok().flatten());
+            // The newest: what an exchange that was away still waits for. Orders that it gave back stay finished here for good.
+            let mut finished: Vec<_> = store.finished_orders().collect();
+            finished.sort_by(|a, b| b.job_id.as_str().cmp(a.job_id.as_str()));
+            let finished =
+                finished.into_iter().take(REMINDERS_MAX).filter_map(|order| store.finished(&order.job_id, order.attempt).ok().flatten());
             accepted.chain(finished.map(|finished| finished_message(&finished))).collect()
         });
         reminders.await.unwrap_or_default()

@@ -7,15 +7,15 @@ mod market;
 use entrepot_api_wire::v1::{self, from_worker::Message as FromWorkerMessage, to_worker::Message as ToWorkerMessage};
 use entrepot_chain_log::{Checkpoint, MerkleTree, SignedCheckpoint, cosignature_vkey};
 use entrepot_chain_statement::{
-    Envelope, Hash, SigningKey,
-    ids::JobId,
+    Envelope, Hash, SigningKey, Timestamp,
+    ids::{DatasetId, JobId},
     sealing::{RESULT_INFO, ResultShare},
     statements::UsageReceipt,
 };
 use entrepot_mpc_plan::Cell;
 use exchange::{Connected, Exchange};
 use market::{Deal, MINIMUM_GROUP, Market, ORIGIN, SQL, STATES, now, sign};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 async fn receipts(market: &Market, deal: &Deal, workers: &mut [Connected; 3]) -> Vec<Envelope> {
     let mut receipts = Vec::new();
@@ -200,6 +200,24 @@ async fn a_later_attempt_replaces_the_one_that_still_runs() {
     let receipts = receipts(&market, &deal, &mut workers).await;
     let cells = opened(&market, &deal, 2, &receipts, &mut workers).await;
     assert_is_the_oracles(&market, &deal, &cells);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn as_many_datasets_as_an_exchange_asks_for_at_once_are_described() {
+    let mut market = Market::open().await;
+    let mut workers = market.start_all().await;
+    let ids: BTreeSet<_> = (0..64u8).map(|id| DatasetId::compose(Timestamp(2), [id; 10]).to_string()).collect();
+    for dataset_id in ids.clone() {
+        workers[0].say(ToWorkerMessage::DescribeDataset(v1::DescribeDataset { dataset_id, name: "loans".into() })).await;
+    }
+    let mut described = BTreeSet::new();
+    while described.len() < ids.len() {
+        match workers[0].answer().await {
+            FromWorkerMessage::DatasetDescribed(answer) => described.insert(answer.dataset_id),
+            other => panic!("{other:?}"),
+        };
+    }
+    assert_eq!(described, ids);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

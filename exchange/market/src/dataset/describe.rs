@@ -5,6 +5,8 @@ use entrepot_chain_statement::{Did, ids::DatasetId, statements::DatasetDescripti
 use entrepot_exchange_domain::dataset::{DatasetState, check_description};
 use entrepot_exchange_store::{StoreError, dataset};
 
+/// What a worker says that has too many to describe at the moment.
+const BUSY: &str = "busy";
 /// Longest code that a worker may give for a refusal.
 const CODE_BYTES_MAX: usize = 64;
 
@@ -22,13 +24,17 @@ pub async fn ask_outstanding(market: &Market, worker: &Did) -> Result<(), StoreE
 }
 
 /// Keeps a worker's answer: its description, or the code and detail of its refusal. An answer about a dataset that is not this
-/// worker's, or that is settled already, changes nothing. A description that breaks the rules is kept as a refusal, with the rule.
+/// worker's, or that is settled already, changes nothing; nor does a worker that is busy: it is asked again when it connects. A description that breaks the rules is kept as a refusal, with the rule.
 pub async fn record_description(
     market: &Market,
     dataset_id: &DatasetId,
     worker: &Did,
     answer: Result<DatasetDescription, (String, String)>,
 ) -> Result<(), StoreError> {
+    if matches!(&answer, Err((code, _)) if code == BUSY) {
+        tracing::info!(dataset = %dataset_id, %worker, "a busy worker will be asked to describe a dataset later");
+        return Ok(());
+    }
     let answer = answer.and_then(|description| match check_description(&description) {
         Ok(()) => Ok(description),
         Err(error) => Err((error.code().to_owned(), error.to_string())),

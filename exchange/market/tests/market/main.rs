@@ -2,6 +2,7 @@
 
 mod anchoring;
 mod audit;
+mod datasets;
 mod dispatch;
 mod log;
 mod money;
