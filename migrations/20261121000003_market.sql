@@ -50,7 +50,7 @@ CREATE TABLE jobs (
     agreement_id TEXT NOT NULL REFERENCES agreements (agreement_id), -- of the order; one job of an agreement runs at a time
     consumer TEXT NOT NULL REFERENCES participants (did), -- who gets the result
     sequence INTEGER NOT NULL,                  -- of the order; jobs of an agreement run in this order
-    state TEXT NOT NULL CHECK (state IN ('queued', 'dispatched', 'running', 'released', 'delivered', 'refunded')), -- name of the state
+    state TEXT NOT NULL CHECK (state IN ('queued', 'dispatched', 'running', 'released', 'delivered', 'undelivered', 'refunded')), -- name of the state
     status TEXT NOT NULL,                       -- JSON of the whole state; see domain/job
     attempt INTEGER NOT NULL,                   -- tries begun, 0 to 3
     terms TEXT NOT NULL,                        -- JSON of what never changes; see domain/job

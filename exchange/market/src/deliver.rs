@@ -85,6 +85,7 @@ pub async fn result(db: &mut Connection, caller: &Did, job_id: &JobId) -> Result
     let row = job::find(db, job_id).await?.filter(|row| row.consumer == *caller).ok_or(ResultError::NotFound)?;
     let attempt = match row.job.state {
         JobState::Delivered { attempt, .. } => attempt,
+        JobState::Undelivered { .. } => return Err(ResultError::Forgotten),
         JobState::Refunded { reason, .. } => return Err(ResultError::Refunded(reason)),
         ref other => return Err(ResultError::NotReady { state: other.name() }),
     };
@@ -164,7 +165,7 @@ async fn signed_about(db: &mut Connection, row: &JobRow) -> Result<Vec<(String, 
     }
     let escrow = escrow::find(db, &terms.job_id).await?.ok_or(corrupt("job without escrow"))?;
     found.push(("hold".to_owned(), envelope(db, &escrow.hold).await?));
-    if let JobState::Released { attempt, .. } | JobState::Delivered { attempt, .. } = row.job.state {
+    if let Some((attempt, _)) = row.job.state.paid_for() {
         for (party, hash) in receipt::of_attempt(db, &terms.job_id, attempt).await?.into_iter().enumerate() {
             let hash = hash.ok_or(corrupt("receipts of a paid job"))?;
             found.push((format!("receipt-{party}"), envelope(db, &hash).await?));

@@ -129,7 +129,7 @@ pub async fn stuck_jobs(
 ) -> Result<Vec<StuckJob>, StoreError> {
     let rows: Vec<StuckRow> = sqlx::query_as(
         "SELECT job_id, state, attempt, deadline_ms, changed_at_ms FROM jobs \
-         WHERE state NOT IN ('delivered', 'refunded') AND (deadline_ms < $1 OR changed_at_ms < $2) AND job_id > $3 \
+         WHERE state NOT IN ('delivered', 'undelivered', 'refunded') AND (deadline_ms < $1 OR changed_at_ms < $2) AND job_id > $3 \
          ORDER BY job_id LIMIT $4",
     )
     .bind(deadline_before.0)

@@ -119,7 +119,8 @@ const ROW_RULES: [(&str, &str); 12] = [
     (
         "job and escrow disagree on whether the price is held, paid out or given back",
         "SELECT jobs.job_id FROM jobs JOIN escrows ON escrows.job_id = jobs.job_id WHERE escrows.state <> CASE jobs.state \
-         WHEN 'refunded' THEN 'refunded' WHEN 'released' THEN 'released' WHEN 'delivered' THEN 'released' ELSE 'held' END",
+         WHEN 'refunded' THEN 'refunded' WHEN 'released' THEN 'released' WHEN 'delivered' THEN 'released' \
+         WHEN 'undelivered' THEN 'released' ELSE 'held' END",
     ),
     (
         "escrow's hold is not in the journal with its amount",

@@ -127,13 +127,22 @@ pub enum JobState {
         delivered: [bool; PARTIES],
         /// When it was paid out.
         released_at: Timestamp,
-        /// When to ask for the shares again; none once no worker keeps them any more.
-        deadline: Option<Timestamp>,
+        /// When to ask for the shares again, or to give up once no worker keeps them any more.
+        deadline: Timestamp,
         /// Whether a first request was in vain: the operator's list of stuck jobs shows it.
         overdue: bool,
     },
     /// All three sealed shares are here.
     Delivered {
+        /// The try that counted.
+        attempt: u32,
+        /// Statement hashes of the receipts, by party index.
+        receipts: [Hash; PARTIES],
+        /// Digests of the sealed shares, by share number.
+        shares: [Hash; PARTIES],
+    },
+    /// Paid out, and not all sealed shares came while the workers kept them: what is missing is lost.
+    Undelivered {
         /// The try that counted.
         attempt: u32,
         /// Statement hashes of the receipts, by party index.
@@ -225,6 +234,7 @@ impl JobState {
             Self::Running { .. } => "running",
             Self::Released { .. } => "released",
             Self::Delivered { .. } => "delivered",
+            Self::Undelivered { .. } => "undelivered",
             Self::Refunded { .. } => "refunded",
         }
     }
@@ -233,8 +243,8 @@ impl JobState {
     pub fn deadline(&self) -> Option<Timestamp> {
         match self {
             Self::Queued { deadline, .. } | Self::Dispatched { deadline, .. } | Self::Running { deadline, .. } => Some(*deadline),
-            Self::Released { deadline, .. } => *deadline,
-            Self::Delivered { .. } | Self::Refunded { .. } => None,
+            Self::Released { deadline, .. } => Some(*deadline),
+            Self::Delivered { .. } | Self::Undelivered { .. } | Self::Refunded { .. } => None,
         }
     }
 
@@ -245,7 +255,8 @@ impl JobState {
             Self::Dispatched { attempt, .. }
             | Self::Running { attempt, .. }
             | Self::Released { attempt, .. }
-            | Self::Delivered { attempt, .. } => *attempt,
+            | Self::Delivered { attempt, .. }
+            | Self::Undelivered { attempt, .. } => *attempt,
             Self::Refunded { attempts, .. } => *attempts,
         }
     }
@@ -253,9 +264,16 @@ impl JobState {
     /// The try that was paid for and its receipts; none before the release.
     pub fn paid_for(&self) -> Option<(u32, [Hash; PARTIES])> {
         match self {
-            Self::Released { attempt, receipts, .. } | Self::Delivered { attempt, receipts, .. } => Some((*attempt, *receipts)),
+            Self::Released { attempt, receipts, .. }
+            | Self::Delivered { attempt, receipts, .. }
+            | Self::Undelivered { attempt, receipts, .. } => Some((*attempt, *receipts)),
             _ => None,
         }
+    }
+
+    /// Whether nothing will change it any more.
+    pub fn is_final(&self) -> bool {
+        self.deadline().is_none()
     }
 
     /// Whether the escrow is still held.
@@ -273,7 +291,7 @@ pub fn outstanding(state: &JobState, party: u8) -> Option<Outstanding> {
         JobState::Running { attempt, run_until, receipts, .. } if receipts.get(index)?.is_none() => {
             Some(Outstanding::WorkOrder { attempt: *attempt, run_until: *run_until })
         }
-        JobState::Released { delivered, deadline: Some(_), .. } => {
+        JobState::Released { delivered, .. } => {
             let missing = shares_of(party).into_iter().any(|share| !delivered[usize::from(share)]);
             missing.then_some(Outstanding::HandOver)
         }

@@ -16,6 +16,7 @@ const LIMITS: JobLimits = JobLimits {
     hand_over_ms: 30_000,
     kept_ms: 90_000,
     pause_ms: 1_000,
+    worker_jobs_max: 8,
 };
 
 fn terms() -> JobTerms {
@@ -307,8 +308,12 @@ fn shares_are_asked_for_again_until_no_worker_keeps_them() {
     assert_eq!(effects, [Effect::Send { party: 1 }, Effect::Send { party: 2 }]);
     let (job, effects) = run(job, START.plus_ms(90_000), [JobEvent::Tick]);
     assert_eq!(effects, [Effect::Note(Note::HandOverExpired)]);
-    assert_eq!(job.state.deadline(), None);
+    // Paid for and never delivered has an end of its own, which nothing moves.
+    assert_eq!((job.state.name(), job.state.deadline(), job.state.is_final()), ("undelivered", None, true));
     assert_eq!(outstanding(&job.state, 1), None);
+    let late = [JobEvent::HandedOver { shares: vec![(2, digest(2))] }, JobEvent::Tick];
+    assert_eq!(run(job.clone(), START.plus_ms(120_000), late), (job.clone(), vec![]));
+    assert_eq!(apply(job, JobEvent::Cancel, START.plus_ms(120_000), &LIMITS), Err(JobError::Over("undelivered")));
 }
 
 #[test]
@@ -387,16 +392,15 @@ proptest! {
             paid += effects.iter().filter(|e| **e == Effect::PayOut).count();
             returned += effects.iter().filter(|e| matches!(e, Effect::GiveBack(_))).count();
             dispatches += effects.iter().filter(|e| matches!(e, Effect::Note(Note::Dispatched { .. }))).count();
-            if matches!(before.state, JobState::Delivered { .. } | JobState::Refunded { .. }) {
+            if before.state.is_final() {
                 prop_assert_eq!(&before, &after);
             }
             if matches!(before.state, JobState::Released { .. }) {
-                let stays = matches!(after.state, JobState::Released { .. } | JobState::Delivered { .. });
-                prop_assert!(stays);
+                prop_assert!(after.state.paid_for().is_some());
             }
             job = after;
         }
-        prop_assert_eq!(paid, usize::from(matches!(job.state, JobState::Released { .. } | JobState::Delivered { .. })));
+        prop_assert_eq!(paid, usize::from(job.state.paid_for().is_some()));
         prop_assert_eq!(returned, usize::from(matches!(job.state, JobState::Refunded { .. })));
         prop_assert!(dispatches <= 3);
     }

@@ -70,7 +70,7 @@ fn hear(job: Job, party: u8, attempt: u32, saying: Saying, now: Timestamp, limit
 /// Answers what is about an attempt that is over: whoever still works on it is told to stop; nothing else happens.
 fn hear_late(state: JobState, job: Job, party: u8, attempt: u32, saying: &Saying) -> Transition {
     let over = match state {
-        JobState::Released { .. } | JobState::Delivered { .. } => attempt < job.state.attempt(),
+        JobState::Released { .. } | JobState::Delivered { .. } | JobState::Undelivered { .. } => attempt < job.state.attempt(),
         _ => attempt <= state.attempt(),
     };
     let works = matches!(saying, Saying::Accepted | Saying::Progress(_));
@@ -156,7 +156,7 @@ fn release(
         shares,
         delivered: [false; PARTIES],
         released_at: now,
-        deadline: Some(now.plus_ms(limits.hand_over_ms)),
+        deadline: now.plus_ms(limits.hand_over_ms),
         overdue: false,
     };
     effects.push(Effect::PayOut);
@@ -222,18 +222,18 @@ fn tick(mut job: Job, now: Timestamp, limits: &JobLimits) -> Transition {
             let complaint = Complaint::ours("not_finished_in_time", "not every worker sent its receipt in time");
             fail_attempt(job, None, complaint, now, limits)
         }
-        JobState::Released { released_at, deadline, overdue, .. } => {
+        JobState::Released { attempt, receipts, shares, released_at, deadline, overdue, .. } => {
             if now >= released_at.plus_ms(limits.kept_ms) {
-                *deadline = None;
+                job.state = JobState::Undelivered { attempt: *attempt, receipts: *receipts, shares: *shares };
                 return Transition { job, effects: vec![Effect::Note(Note::HandOverExpired)] };
             }
-            *deadline = Some(now.plus_ms(limits.hand_over_ms));
+            *deadline = now.plus_ms(limits.hand_over_ms);
             let first = !std::mem::replace(overdue, true);
             let mut effects: Vec<_> = first.then_some(Effect::Note(Note::HandOverOverdue)).into_iter().collect();
             effects.extend((0..3).filter(|party| outstanding(&job.state, *party).is_some()).map(|party| Effect::Send { party }));
             Transition { job, effects }
         }
-        JobState::Delivered { .. } | JobState::Refunded { .. } => unchanged(job),
+        JobState::Delivered { .. } | JobState::Undelivered { .. } | JobState::Refunded { .. } => unchanged(job),
     }
 }
 
