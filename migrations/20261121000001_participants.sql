@@ -92,6 +92,7 @@ CREATE TABLE idempotency_keys (
     created_at_ms INTEGER NOT NULL,             -- when; written in the transaction of the effect
     PRIMARY KEY (owner, key)
 );
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at_ms); -- to forget the old ones
 
 CREATE TABLE assertion_ids (
     issuer TEXT NOT NULL,                       -- DID that signed the client assertion

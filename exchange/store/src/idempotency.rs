@@ -35,6 +35,12 @@ pub async fn find(db: &mut Connection, owner: &str, key: &str) -> Result<Option<
     Ok(Some(KeptAnswer { request, status, body: row.body }))
 }
 
+/// Forgets what was answered before `before`. Returns how many answers.
+pub async fn forget(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, StoreError> {
+    let done = sqlx::query("DELETE FROM idempotency_keys WHERE created_at_ms < $1").bind(before.0).execute(&mut **tx).await?;
+    Ok(done.rows_affected())
+}
+
 /// Keeps an answer in the transaction of its effect.
 pub async fn keep(tx: &mut Tx<'_>, owner: &str, key: &str, answer: &KeptAnswer, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO idempotency_keys (owner, key, request_hash, status, body, created_at_ms) VALUES ($1, $2, $3, $4, $5, $6)")

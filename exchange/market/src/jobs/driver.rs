@@ -14,7 +14,7 @@ use entrepot_exchange_domain::{
     product::ProductState,
 };
 use entrepot_exchange_store::{
-    StoreError, agreement,
+    StoreError, agreement, idempotency,
     job::{self, JobRow},
     product, share,
 };
@@ -25,7 +25,9 @@ use std::{sync::Arc, time::Duration};
 pub const TICK: Duration = Duration::from_millis(200);
 /// Steps of different jobs that are taken at once, so that they share a commit.
 const STEPS_AT_ONCE: usize = 64;
-/// Rounds between two looks at sealed shares whose time is over: about a quarter of an hour.
+/// A request that comes again under its key is answered as before for so long: a week.
+pub const ANSWERS_KEPT_MS: i64 = 7 * 24 * 3_600_000;
+/// Rounds between two looks at sealed shares and answers whose time is over: about a quarter of an hour.
 const ROUNDS_TO_FORGET: u32 = 4_500;
 
 /// Why a job's turn has come in a round.
@@ -60,7 +62,7 @@ impl JobDriver {
                 tokio::time::sleep(TICK).await;
             }
             if round % ROUNDS_TO_FORGET == 0 {
-                self.forget_shares().await;
+                self.forget().await;
             }
             let _ = tokio::time::timeout(TICK, bell.changed()).await;
         }
@@ -164,13 +166,20 @@ impl JobDriver {
         send_outstanding(&self.market, job_id, party).await
     }
 
-    async fn forget_shares(&self) {
+    /// Forgets sealed shares and answers whose time is over.
+    pub async fn forget(&self) {
         let now = self.market.now();
         let forgotten = self.market.store.run_tx("shares.forget", move |tx| Box::pin(async move { share::forget(tx, now).await })).await;
         match forgotten {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "sealed shares whose time was over are forgotten"),
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "sealed shares could not be forgotten"),
+        }
+        let before = now.plus_ms(-ANSWERS_KEPT_MS);
+        let forgotten =
+            self.market.store.run_tx("answers.forget", move |tx| Box::pin(async move { idempotency::forget(tx, before).await })).await;
+        if let Err(error) = forgotten {
+            tracing::error!(error = &error as &dyn std::error::Error, "old answers could not be forgotten");
         }
     }
 }

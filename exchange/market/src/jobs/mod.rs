@@ -10,6 +10,6 @@ mod progress;
 mod step;
 
 pub use cancel::{CancelError, cancel, tell_workers};
-pub use driver::{JobDriver, TICK};
+pub use driver::{ANSWERS_KEPT_MS, JobDriver, TICK};
 
 pub(crate) use messages::envelope;

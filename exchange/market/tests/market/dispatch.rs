@@ -14,7 +14,10 @@ use entrepot_exchange_market::{
     product::{self, StateChange},
     workforce::{WorkerCommand, WorkerEvent},
 };
-use entrepot_exchange_store::job;
+use entrepot_exchange_store::{
+    idempotency::{self, KeptAnswer},
+    job,
+};
 
 async fn reason(world: &World, id: &entrepot_chain_statement::ids::JobId) -> Option<RefundReason> {
     match world.job(id).await.state {
@@ -516,4 +519,19 @@ async fn a_job_that_cannot_be_driven_stops_no_other() {
     world.round().await;
     assert_eq!(world.state(&next.job_id).await, "dispatched");
     assert_eq!(world.state(&spoilt.job_id).await, "queued");
+}
+
+#[tokio::test]
+async fn an_answer_is_given_again_for_a_week_and_then_forgotten() {
+    let world = World::new().await;
+    let (market, answer) = (&*world.market, &KeptAnswer { request: Hash([1; 32]), status: 201, body: "{}".to_owned() });
+    in_tx!(market, |tx| idempotency::keep(tx, "did:key:somebody", "key", answer, market.now())).expect("kept");
+    let find =
+        async || idempotency::find(&mut *market.store.reader().await.expect("a reader"), "did:key:somebody", "key").await.expect("rows");
+    world.clock.forward(jobs::ANSWERS_KEPT_MS);
+    world.driver.forget().await;
+    assert_eq!(find().await.as_ref(), Some(answer));
+    world.clock.forward(1);
+    world.driver.forget().await;
+    assert_eq!(find().await, None);
 }
