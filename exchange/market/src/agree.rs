@@ -80,8 +80,8 @@ pub async fn agree(tx: &mut Tx<'_>, market: &Market, caller: &Did, envelope: &En
         return Err(AgreeError::Signers);
     }
     if let Some(earlier) = agreement::find(tx, &agreement.agreement_id).await? {
-        // The same statement again changes nothing, and shows nobody another's agreement.
-        let same = earlier.statement == envelope.statement_hash();
+        // The same statement of its consumer again changes nothing; whoever else signs a copy of it learns only that the id is taken.
+        let same = earlier.consumer == *caller && earlier.statement == envelope.statement_hash();
         return if same { Ok(earlier) } else { Err(AgreeError::Exists) };
     }
     let found = product::find_by_hash(tx, &agreement.product).await?.filter(|row| row.is_visible_to(caller));

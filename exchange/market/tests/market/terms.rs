@@ -201,6 +201,17 @@ async fn without_the_money_nothing_is_taken() {
 }
 
 #[tokio::test]
+async fn a_copy_of_anothers_agreement_shows_nothing_of_it() {
+    let world = World::ready().await;
+    let agreement = world.agreement();
+    world.agree(&agreement).await;
+    let (market, stranger) = (&*world.market, &world.bound[0]);
+    let (caller, copy) = (&stranger.did(), &stranger.sign(&agreement));
+    let refused = in_tx!(market, |tx| entrepot_exchange_market::agree::agree(tx, market, caller, copy)).expect_err("refused");
+    assert_eq!(refused.code(), "id_taken");
+}
+
+#[tokio::test]
 async fn another_consumers_agreement_is_unknown() {
     let world = World::ready().await;
     let agreement = world.agree(&world.agreement()).await;
