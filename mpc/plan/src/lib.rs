@@ -25,7 +25,7 @@ pub use plan::{Filter, FilterTest, GroupColumn, JoinKey, Output, OutputValue, Pl
 pub use planner::plan;
 
 /// Longest query, in bytes.
-pub const SQL_BYTES_MAX: usize = 10_000;
+pub const SQL_BYTES_MAX: usize = 8_192;
 /// Most tokens in a query, white space apart.
 pub const TOKENS_MAX: usize = 2_000;
 /// Deepest nesting of brackets in a query.
