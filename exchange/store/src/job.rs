@@ -1,6 +1,6 @@
 //! Jobs: the persisted state that everything is driven from.
 
-use crate::{Connection, Page, PageRequest, StoreError, Tx};
+use crate::{Connection, StoreError, Tx};
 use entrepot_chain_statement::{
     Did, Timestamp,
     ids::{AgreementId, JobId, OrderId},
@@ -210,21 +210,6 @@ pub async fn open_of_worker(db: &mut Connection, worker: &Did, after: Option<&Jo
     .fetch_all(db)
     .await?;
     ids(rows)
-}
-
-/// Jobs that are not in a final state although they were made before `before`, by id: what an operator should look at.
-pub async fn stuck(db: &mut Connection, before: Timestamp, request: &PageRequest) -> Result<Page<JobRow>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "SELECT {COLUMNS} FROM jobs WHERE state IN ('queued', 'dispatched', 'running', 'released') AND created_at_ms < $1 AND job_id > $2 \
-         ORDER BY job_id LIMIT $3"
-    )))
-    .bind(before.0)
-    .bind(request.after())
-    .bind(request.probe())
-    .fetch_all(db)
-    .await?;
-    let rows = rows.into_iter().map(JobRow::try_from).collect::<Result<Vec<_>, _>>()?;
-    Ok(request.page(rows, |row| row.job.terms.job_id.to_string()))
 }
 
 /// What happened to a job.

@@ -88,8 +88,11 @@ impl JobDriver {
         let said = |attempt: &u32, saying| JobEvent::Said { party, attempt: *attempt, saying };
         Some(match event {
             WorkerEvent::WorkAccepted { attempt, .. } => (said(attempt, Saying::Accepted), Payload::None),
-            WorkerEvent::WorkRefused { attempt, code, detail, .. } => {
-                (said(attempt, Saying::Refused(Complaint::from_worker(code, detail))), Payload::None)
+            WorkerEvent::WorkRefused { job_id, attempt, code, detail } => {
+                let complaint = Complaint::from_worker(code, detail);
+                // Of a job that is paid for, this is all that anybody learns of why the shares do not come.
+                tracing::warn!(%worker, job = %job_id, attempt, code = complaint.code, detail = complaint.detail, "a worker refuses");
+                (said(attempt, Saying::Refused(complaint)), Payload::None)
             }
             WorkerEvent::WorkFailed { attempt, code, detail, .. } => {
                 (said(attempt, Saying::Failed(Complaint::from_worker(code, detail))), Payload::None)
