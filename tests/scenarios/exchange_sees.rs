@@ -1,10 +1,11 @@
 //! What the exchange sees: everything it receives, sends, stores and logs while a job runs holds no customer, no cell, no share, no key.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use entrepot_chain_statement::key::KeyFile;
 use entrepot_chain_statement::statements::Role;
 use entrepot_tests::{
     exchange::Exchange,
-    market::{Detour, Market},
+    market::{Detour, Market, Worker},
     member::Member,
     recorder::{Recording, Secret, files_below, record_http, record_tls, search},
     sample,
@@ -76,24 +77,48 @@ async fn the_exchange_sees_no_customer_no_cell_no_share_and_no_key() {
     let mut secrets = secrets(&market);
     // A share is noise: any eight of its numbers in a row stand nowhere by chance.
     secrets.extend(opened.shares.iter().flat_map(|share| share.chunks(64)).map(|part| Secret::bytes("an unsealed share", part)));
-    let places = seen(&market, &recording);
-    assert_eq!(found(&secrets, &places), Vec::<String>::new());
+    let (places, logs) = (seen(&market, &recording), logs(&market));
 
+    // The search is no formality: each kind of secret is told to the exchange afterwards, and must be found, in traffic and in files.
+    let customer = &sample::customers()[0].key;
+    let income = sample::customers().iter().find_map(|customer| customer.income).expect("somebody earns").unsigned_abs();
+    let (share, worker) = (&opened.shares[0][..64], &market.workers[0].home);
+    let planted = [
+        (customer.clone(), format!("the text {customer}")),
+        (income.to_string(), format!("the number {income}")),
+        (BASE64_STANDARD.encode(share), "an unsealed share".to_owned()),
+        (hex::encode(&worker.key.signing.seed()[..]), format!("{}'s signing seed", worker.name)),
+    ];
+    for (gossip, _) in &planted {
+        plant(&market, gossip).await;
+    }
+    let spoilt = seen(&market, &recording);
+
+    assert_eq!(found(&secrets, &places), Vec::<String>::new());
     // The recording did hold the job: the exchange knows its id, and the sealed shares passed.
     assert!(!found(&[Secret::text(&job_id)], &places).is_empty());
     assert!(recording.len() > 10_000);
+    // Nor do the workers write down what they compute with.
+    assert_eq!(found(&secrets, &logs), Vec::<String>::new());
+    assert_eq!(found(&[Secret::text(&job_id)], &logs).len(), 3);
 
-    // And the search is no formality: what is planted is found, in traffic and in files.
-    plant(&market).await;
-    let customer = [Secret::text(&sample::customers()[0].key)];
-    let places = seen(&market, &recording);
-    let planted = found(&customer, &places);
-    assert!(planted.iter().any(|place| place.ends_with("its traffic")), "{planted:?}");
-    assert!(planted.iter().any(|place| place.contains("exchange/")), "{planted:?}");
+    let planted_places = found(&secrets, &spoilt);
+    for (_, what) in &planted {
+        for place in ["its traffic", "exchange/"] {
+            let is_found = planted_places.iter().any(|found| found.starts_with(what.as_str()) && found.contains(place));
+            assert!(is_found, "{what} in {place}: {planted_places:#?}");
+        }
+    }
 }
 
-/// Tells the exchange a customer's key, as the name of a new participant.
-async fn plant(market: &Market) {
-    let gossip = Member::new(&sample::customers()[0].key, Role::Consumer);
+/// What the workers wrote down.
+fn logs(market: &Market) -> Vec<(String, Vec<u8>)> {
+    let log = |worker: &Worker| (format!("the log of {}", worker.home.name), worker.process.log().into_bytes());
+    market.workers.iter().map(log).collect()
+}
+
+/// Tells the exchange something as the name of a new participant.
+async fn plant(market: &Market, gossip: &str) {
+    let gossip = Member::new(gossip, Role::Consumer);
     market.consumer.post("/v1/participants", &json!({"envelope": gossip.sign(&gossip.enrolment())})).await.ok();
 }
