@@ -183,6 +183,19 @@ pub async fn worker_load(db: &mut Connection) -> Result<Vec<(Did, usize)>, Store
         .collect()
 }
 
+/// Jobs that a worker has been sent and not ended, by id.
+pub async fn sent_to_worker(db: &mut Connection, worker: &Did) -> Result<Vec<JobId>, StoreError> {
+    let rows = sqlx::query_as(
+        "SELECT jobs.job_id FROM jobs JOIN agreement_parties AS party ON party.agreement_id = jobs.agreement_id \
+         WHERE jobs.state IN ('dispatched', 'running') AND party.worker = $1 ORDER BY jobs.job_id LIMIT $2",
+    )
+    .bind(worker.as_str())
+    .bind(JOBS_READ_MAX)
+    .fetch_all(db)
+    .await?;
+    ids(rows)
+}
+
 /// Queued jobs whose turn it is in their agreement, by id; those after `after`.
 pub async fn next_in_turn(db: &mut Connection, after: Option<&JobId>) -> Result<Vec<JobId>, StoreError> {
     let rows = sqlx::query_as(

@@ -271,6 +271,15 @@ impl JobState {
         }
     }
 
+    /// Whether a party has taken the present try on.
+    pub fn is_accepted_by(&self, party: u8) -> bool {
+        match self {
+            Self::Dispatched { accepted, .. } => accepted.get(usize::from(party)).copied().unwrap_or(false),
+            Self::Running { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether nothing will change it any more.
     pub fn is_final(&self) -> bool {
         self.deadline().is_none()

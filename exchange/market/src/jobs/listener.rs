@@ -76,11 +76,18 @@ impl JobDriver {
         let busy = matches!(event, WorkerEvent::WorkFailed { code, .. } if code == BUSY);
         let Some((event, payload)) = self.read(worker, party, event) else { return Ok(()) };
         self.advance(job_id, event, payload).await?;
-        if busy {
-            let load = job::worker_load(&mut *self.market.store.reader().await?).await?;
-            let left = load.iter().find(|(loaded, _)| loaded == worker).map_or(0, |(_, jobs)| *jobs);
-            self.limits.busy(worker, left, self.market.now());
+        if busy { self.learn_limit(worker).await } else { Ok(()) }
+    }
+
+    /// What a busy worker has taken on is what it can run at once.
+    async fn learn_limit(&self, worker: &Did) -> Result<(), StoreError> {
+        let sent = job::sent_to_worker(&mut *self.market.store.reader().await?, worker).await?;
+        let mut accepted = 0;
+        for job_id in &sent {
+            let part = self.find_part(job_id, worker).await?;
+            accepted += usize::from(part.is_some_and(|(row, party)| row.job.state.is_accepted_by(party)));
         }
+        self.limits.busy(worker, accepted, self.market.now());
         Ok(())
     }
 

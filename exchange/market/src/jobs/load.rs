@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// How long a worker that said that it is busy is sent no more jobs at once than it had then.
+/// How long a worker that said that it is busy is sent no more jobs at once than it ran then.
 const BUSY_MS: i64 = 600_000;
 
 /// What workers have shown of their limits.
@@ -21,11 +21,11 @@ impl WorkerLimits {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker refused a job because of the `left` others that it has.
-    pub fn busy(&self, worker: &Did, left: usize, now: Timestamp) {
+    /// A worker refused a job because of the `running` others that it has.
+    pub fn busy(&self, worker: &Did, running: usize, now: Timestamp) {
         let mut learned = self.learned();
         learned.retain(|_, (_, until)| now < *until);
-        learned.insert(worker.clone(), (left.max(1), now.plus_ms(BUSY_MS)));
+        learned.insert(worker.clone(), (running.max(1), now.plus_ms(BUSY_MS)));
     }
 
     fn of(&self, worker: &Did, otherwise: usize, now: Timestamp) -> usize {

@@ -18,7 +18,7 @@ async fn a_busy_worker_is_asked_again_and_not_taken_at_its_word() {
     let refused = |code: &str| WorkerEvent::DatasetRefused { dataset_id: dataset_id.clone(), code: code.to_owned(), detail: String::new() };
     listener.received(&connected, &refused("busy")).await;
     let state =
-        async || dataset::find(&mut *market.store.reader().await.expect("a reader"), &dataset_id).await.expect("rows").expect("it").state;
+        async || dataset::find(&mut market.store.reader().await.expect("a reader"), &dataset_id).await.expect("rows").expect("it").state;
     assert_eq!(state().await, DatasetState::Describing);
     world.workers.take();
     listener.connected(&connected).await;

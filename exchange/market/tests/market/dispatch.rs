@@ -500,6 +500,31 @@ async fn a_worker_that_says_busy_is_sent_less_and_every_job_is_delivered() {
 }
 
 #[tokio::test]
+async fn a_busy_worker_is_sent_as_many_jobs_as_it_took_on() {
+    let world = World::ready().await;
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        jobs.push(world.placed().await.1.job_id);
+    }
+    world.round().await;
+    for id in &jobs[..2] {
+        world.hear(1, WorkerEvent::WorkAccepted { job_id: id.clone(), attempt: 1 }).await;
+    }
+    let busy = WorkerEvent::WorkFailed { job_id: jobs[2].clone(), attempt: 1, code: "busy".to_owned(), detail: String::new() };
+    world.hear(1, busy).await;
+    world.clock.forward(10_000);
+    // The other two were on their way; as long as they are, the worker has its two.
+    for done in &jobs[..2] {
+        world.finish(done).await;
+        world.round().await;
+        assert_eq!(world.state(&jobs[2]).await, "queued");
+    }
+    world.finish(&jobs[3]).await;
+    world.round().await;
+    assert_eq!(world.state(&jobs[2]).await, "dispatched");
+}
+
+#[tokio::test]
 async fn a_job_that_cannot_be_driven_stops_no_other() {
     let world = World::ready().await;
     world.workers.disconnect(&world.worker(1));
@@ -527,7 +552,7 @@ async fn an_answer_is_given_again_for_a_week_and_then_forgotten() {
     let (market, answer) = (&*world.market, &KeptAnswer { request: Hash([1; 32]), status: 201, body: "{}".to_owned() });
     in_tx!(market, |tx| idempotency::keep(tx, "did:key:somebody", "key", answer, market.now())).expect("kept");
     let find =
-        async || idempotency::find(&mut *market.store.reader().await.expect("a reader"), "did:key:somebody", "key").await.expect("rows");
+        async || idempotency::find(&mut market.store.reader().await.expect("a reader"), "did:key:somebody", "key").await.expect("rows");
     world.clock.forward(jobs::ANSWERS_KEPT_MS);
     world.driver.forget().await;
     assert_eq!(find().await.as_ref(), Some(answer));
