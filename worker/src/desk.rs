@@ -4,6 +4,7 @@
 //! told before it is durable.
 
 use crate::{
+    answers::{accepted_message, failed, finished_message},
     clock,
     config::Settings,
     describe,
@@ -494,20 +495,4 @@ impl Desk {
             Some(Err(error)) => self.state_failed(&error),
         }
     }
-}
-
-fn accepted_message(job_id: &JobId, attempt: u32) -> Say {
-    Say::WorkAccepted(v1::WorkAccepted { job_id: job_id.to_string(), attempt })
-}
-
-fn finished_message(finished: &FinishedAttempt) -> Say {
-    Say::WorkFinished(v1::WorkFinished {
-        job_id: finished.job_id.to_string(),
-        attempt: finished.attempt,
-        receipt: finished.receipt.to_json(),
-    })
-}
-
-fn failed(job_id: &JobId, attempt: u32, code: &str, detail: &str) -> Say {
-    Say::WorkFailed(v1::WorkFailed { job_id: job_id.to_string(), attempt, code: code.to_owned(), detail: detail.to_owned() })
 }

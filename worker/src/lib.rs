@@ -22,6 +22,7 @@ pub mod release;
 pub mod runner;
 pub mod state;
 
+mod answers;
 mod clock;
 mod describe;
 mod desk;

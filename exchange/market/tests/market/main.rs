@@ -4,6 +4,7 @@ mod anchoring;
 mod audit;
 mod datasets;
 mod dispatch;
+mod driving;
 mod log;
 mod money;
 mod terms;

@@ -178,7 +178,6 @@ impl World {
         Self::with(QUOTA, JobLimits::default()).await
     }
 
-    /// The same with a quota and limits of its own.
     pub async fn with(quota_queries: u32, limits: JobLimits) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("exchange.db");
