@@ -15,8 +15,16 @@ from ._sse import ServerEvent
 
 # Where each step of a computation begins, as a share of the whole; it ends where the next begins.
 _STEPS: Mapping[str, float] = {"connecting": 0.05, "intersecting": 0.10, "sharing": 0.40, "computing": 0.65, "sealing": 0.92}
-_MILESTONES: Mapping[str, float] = {"queued": 0.0, "dispatched": 0.02, "running": 0.05, "released": 0.96, "delivered": 1.0, "refunded": 1.0}
-_OVER = frozenset({"delivered", "refunded"})
+_MILESTONES: Mapping[str, float] = {
+    "queued": 0.0,
+    "dispatched": 0.02,
+    "running": 0.05,
+    "released": 0.96,
+    "delivered": 1.0,
+    "undelivered": 1.0,
+    "refunded": 1.0,
+}
+_OVER = frozenset({"delivered", "undelivered", "refunded"})
 # The exchange asks workers for the sealed shares at once; half a minute later it asks again.
 HAND_OVER_S = 75.0
 

@@ -130,7 +130,7 @@ class JobTimeoutError(JobError):
 class ResultWithheldError(JobError):
     """The job is paid, but its result was not handed over.
 
-    Workers keep it 30 days: fetch it again later, or show the regulator the receipt.
+    Workers keep it 30 days: fetch it again later, or, when the job has become undelivered, show the regulator the receipt.
     """
 
 

@@ -277,7 +277,7 @@ class UsageReceipt(Record):
 
 # --- Answers ------------------------------------------------------------------------------------------------------------------------
 
-JobState: TypeAlias = Literal["queued", "dispatched", "running", "released", "delivered", "refunded"]
+JobState: TypeAlias = Literal["queued", "dispatched", "running", "released", "delivered", "undelivered", "refunded"]
 
 
 class ParticipantView(View):

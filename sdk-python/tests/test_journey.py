@@ -122,6 +122,12 @@ def test_a_withheld_result_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> N
         job.result()
 
 
+def test_a_result_that_never_came_is_told_as_that() -> None:
+    job = World(undelivered=True).client().products.get("loans-with-credit").quote(SQL).order()
+    with pytest.raises(entrepot.ResultWithheldError, match="did not come in 30 days"):
+        job.result()
+
+
 def test_a_job_that_takes_too_long_can_be_fetched_later() -> None:
     world = World(withhold=True)
     job = world.client().products.get("loans-with-credit").quote(SQL).order()

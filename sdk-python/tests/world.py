@@ -96,6 +96,7 @@ class World:
     refund: bool = False
     events_broken: bool = False
     withhold: bool = False
+    undelivered: bool = False
     # So many requests to place or read an order fail: those before they arrive, these after.
     orders_unheard: int = 0
     orders_unanswered: int = 0
@@ -428,7 +429,7 @@ class World:
         if path.endswith("/result"):
             shares = [{"share": share, "ciphertext": base64.b64encode(sealed).decode()} for share, sealed in enumerate(self.sealed(order))]
             return self._answer("result", {"attempt": 1, "order_hash": hash_of(order), "shares": shares})
-        state = "refunded" if self.refund else "released" if self.withhold else "delivered"
+        state = "refunded" if self.refund else "released" if self.withhold else "undelivered" if self.undelivered else "delivered"
         order_id = payload(order if self.swap_order else named)["order_id"]
         return httpx2.Response(200, json={"job_id": self.job_id(named), "order_id": order_id, "state": state, "attempt": 1})
 
@@ -438,7 +439,10 @@ class World:
         if self.refund:
             notes += [{"kind": "refused", "attempt": 1, "party": 1, "code": "policy", "detail": "not by my policy"}, {"kind": "refunded"}]
         else:
-            notes += [{"kind": "released", "attempt": 1}, *([] if self.withhold else [{"kind": "delivered"}])]
+            notes += [
+                {"kind": "released", "attempt": 1},
+                *([] if self.withhold else [{"kind": "undelivered" if self.undelivered else "delivered"}]),
+            ]
         return "".join(f"id: {at}\nevent: note\ndata: {json.dumps(note)}\n\n" for at, note in enumerate(notes, 1)).encode()
 
     # --- Clients --------------------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ _POLL_MAX_S = 2.0
 _LOGGED_POLL_S = 0.5
 # Streams that end without an event before asking takes over.
 _FRUITLESS_MAX = 3
-_OVER = ("delivered", "refunded")
+_OVER = ("delivered", "undelivered", "refunded")
 # An order of unknown fate is sent again this often, and not after this long: enough for an exchange that restarts.
 _PLACE_TRIES_MAX = 5
 _PLACE_S_MAX = 60.0
@@ -98,7 +98,7 @@ class AsyncJob:
         return view
 
     async def wait(self, timeout_s: float = 900.0, progress: bool = True) -> JobView:
-        """Waits until it is delivered or refunded, by events and, where these fail, by asking; shows a progress bar."""
+        """Waits until it is over, by events and, where these fail, by asking; shows a progress bar."""
         return await self._wait(JobFollower(), timeout_s, progress)
 
     async def _wait(self, follower: JobFollower, timeout_s: float, progress: bool) -> JobView:
@@ -139,6 +139,10 @@ class AsyncJob:
             refund = evidence.open_signed(evidence.entry(entries, "refund"), RefundStatement, [trust.exchange])
             told = f"party {view.failure.party}: {view.failure.code}: {view.failure.detail}" if view.failure else None
             raise JobRefundedError(self.id, refund.reason, follower.complaint or told)
+        if view.state == "undelivered":
+            raise ResultWithheldError(
+                self.id, f"job {self.id} is paid, but its result did not come in 30 days; show the regulator the receipt"
+            )
         contract = evidence.open_contract(entries, key.did, trust)
         if contract.order.order_id != self.order_id:
             raise EvidenceError("receipt_order", f"the exchange answered with the receipt of order {contract.order.order_id}")

@@ -226,7 +226,7 @@ pub enum Note {
     /// The sealed shares were not handed over in time.
     HandOverOverdue,
     /// No worker keeps the sealed shares any more.
-    HandOverExpired,
+    Undelivered,
     /// A sealed share is here.
     ShareDelivered {
         /// Which.

@@ -307,7 +307,7 @@ fn shares_are_asked_for_again_until_no_worker_keeps_them() {
     let (job, effects) = run(job, START.plus_ms(60_000), [JobEvent::Tick]);
     assert_eq!(effects, [Effect::Send { party: 1 }, Effect::Send { party: 2 }]);
     let (job, effects) = run(job, START.plus_ms(90_000), [JobEvent::Tick]);
-    assert_eq!(effects, [Effect::Note(Note::HandOverExpired)]);
+    assert_eq!(effects, [Effect::Note(Note::Undelivered)]);
     // Paid for and never delivered has an end of its own, which nothing moves.
     assert_eq!((job.state.name(), job.state.deadline(), job.state.is_final()), ("undelivered", None, true));
     assert_eq!(outstanding(&job.state, 1), None);

@@ -225,7 +225,7 @@ fn tick(mut job: Job, now: Timestamp, limits: &JobLimits) -> Transition {
         JobState::Released { attempt, receipts, shares, released_at, deadline, overdue, .. } => {
             if now >= released_at.plus_ms(limits.kept_ms) {
                 job.state = JobState::Undelivered { attempt: *attempt, receipts: *receipts, shares: *shares };
-                return Transition { job, effects: vec![Effect::Note(Note::HandOverExpired)] };
+                return Transition { job, effects: vec![Effect::Note(Note::Undelivered)] };
             }
             *deadline = now.plus_ms(limits.hand_over_ms);
             let first = !std::mem::replace(overdue, true);

@@ -29,7 +29,7 @@ pub(crate) struct Agreement {
     consumer: String,
     /// The number that the next order must have, decimal.
     next_sequence: String,
-    /// Orders that count against the quota so far.
+    /// The consumer's orders of the product, under whatever agreement, that count against the quota so far.
     used_queries: u32,
     /// What it says: product, parties, price, split, quota, expiry.
     #[schema(value_type = Object)]

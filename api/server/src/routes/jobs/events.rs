@@ -32,7 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Follow a job that you bought or take part in, by server-sent events named `note`: what happened before first, then what happens, until
-/// the job is delivered or refunded. With `Last-Event-ID` only what came after that event.
+/// the job is delivered, undelivered or refunded. With `Last-Event-ID` only what came after that event.
 #[utoipa::path(
     get,
     path = "/v1/jobs/{job_id}/events",
@@ -124,8 +124,7 @@ impl Follower {
         // The state first: when it is final, the events read after it are complete.
         let state = job::find(&mut reader, &self.job_id).await?.map(|row| row.job.state);
         self.read.extend(job::events(&mut reader, &self.job_id, self.after, EVENTS_READ).await?);
-        // Every state that is not final has a deadline.
-        let is_final = state.is_none_or(|state| state.deadline().is_none());
+        let is_final = state.is_none_or(|state| state.is_final());
         self.over = is_final && self.read.is_empty();
         Ok(())
     }

@@ -17,7 +17,7 @@ pub(super) struct Job {
     order_id: String,
     /// The agreement of the order.
     agreement_id: String,
-    /// `queued`, `dispatched`, `running`, `released`, `delivered` or `refunded`.
+    /// `queued`, `dispatched`, `running`, `released`, `delivered`, `undelivered` or `refunded`.
     state: &'static str,
     /// Tries begun, 0 to 3.
     attempt: u32,
