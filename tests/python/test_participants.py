@@ -144,6 +144,12 @@ def test_a_spent_quota_is_final_and_no_agreement_is_signed_to_renew_it(floor: Fl
     agreements = [each for each in floor.client("consumer").agreements.list() if each.statement.product == product.verified().hash]
     assert len(agreements) == 1
 
+    # The exchange does not take a new agreement for a new quota either.
+    again = floor.client("consumer").agreements.sign(product.verified(), asked.parties)
+    with pytest.raises(entrepot.ConflictError) as caught:
+        asked._order(again)
+    assert caught.value.code == "quota_spent"
+
 
 def refuses(asked: entrepot.Quote, code: str) -> None:
     with pytest.raises(entrepot.ApiError) as caught:

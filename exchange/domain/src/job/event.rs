@@ -137,7 +137,7 @@ pub enum Effect {
     },
     /// In the transaction: append to what subscribers of the job see.
     Note(Note),
-    /// Afterwards: send what [`outstanding`] names to this party.
+    /// Afterwards: send what [`outstanding`](super::outstanding) names to this party.
     Send {
         /// The party.
         party: u8,

@@ -239,7 +239,7 @@ impl JobState {
         }
     }
 
-    /// When [`JobEvent::Tick`] will change something; none in a final state.
+    /// When [`JobEvent::Tick`](super::JobEvent::Tick) will change something; none in a final state.
     pub fn deadline(&self) -> Option<Timestamp> {
         match self {
             Self::Queued { deadline, .. } | Self::Dispatched { deadline, .. } | Self::Running { deadline, .. } => Some(*deadline),
