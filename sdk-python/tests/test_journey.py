@@ -25,6 +25,7 @@ def test_a_consumer_asks_orders_and_gets_the_result() -> None:
         assert quote.security == "semi-honest"
         assert "semi-honest" in quote.explain()
         assert "which values of customer" in quote.explain()
+        assert f"  compute party: {quote.parties[2].participant} " in quote.explain()
         table = quote.order().result()
     assert table.column_names == ["addr_state", "count", "avg_int_rate", "sum_annual_inc"]
     assert table.rows == ROWS

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Largest request body.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Of a body that is announced as too large, so much is read and thrown away: a client that still sends would not hear why it is refused.
+pub const BODY_BYTES_DRAINED_MAX: usize = 8 * 1024 * 1024;
+/// Time for that.
+pub const BODY_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Deepest nesting of arrays and objects in a request body.
 pub const JSON_DEPTH_MAX: usize = 16;
 /// Longest Idempotency-Key.

@@ -3,15 +3,16 @@
 use crate::{
     Problem,
     error::PROBLEM_JSON,
-    limits::{BODY_BYTES_MAX, REQUEST_ID_BYTES_MAX, REQUEST_TIMEOUT},
+    limits::{BODY_BYTES_DRAINED_MAX, BODY_BYTES_MAX, BODY_DRAIN_TIMEOUT, REQUEST_ID_BYTES_MAX, REQUEST_TIMEOUT},
 };
 use axum::{
     extract::{MatchedPath, Request},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use entrepot_exchange_domain::RefusalKind;
+use futures::StreamExt;
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -25,8 +26,14 @@ pub(crate) async fn wrap(request: Request, next: Next) -> Response {
     // The pattern, not the path: ids and queries stay out of logs and metrics.
     let route = request.extensions().get::<MatchedPath>().map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let begun = Instant::now();
-    let response = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
-        use axum::response::IntoResponse;
+    let answer = async {
+        if announces_too_much(request.headers()) {
+            drain(request).await;
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        }
+        next.run(request).await
+    };
+    let response = tokio::time::timeout(REQUEST_TIMEOUT, answer).await.unwrap_or_else(|_| {
         Problem::with_status(StatusCode::GATEWAY_TIMEOUT, "timeout", "the exchange did not answer in time")
             .hint("send it again with the same Idempotency-Key")
             .into_response()
@@ -35,6 +42,26 @@ pub(crate) async fn wrap(request: Request, next: Next) -> Response {
     set_headers(response.headers_mut(), &id);
     record(&method, &route, &response, &id, begun);
     response
+}
+
+fn announces_too_much(headers: &HeaderMap) -> bool {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    announced.is_some_and(|length| length > BODY_BYTES_MAX)
+}
+
+async fn drain(request: Request) {
+    let mut body = request.into_body().into_data_stream();
+    let mut drained = 0;
+    let reading = async {
+        while let Some(Ok(bytes)) = body.next().await {
+            drained += bytes.len();
+            if drained > BODY_BYTES_DRAINED_MAX {
+                break;
+            }
+        }
+    };
+    // Who is slower than this does not hear why.
+    let _slow = tokio::time::timeout(BODY_DRAIN_TIMEOUT, reading).await;
 }
 
 /// The caller's id if it is harmless, else a new one.

@@ -88,7 +88,8 @@ class AsyncQuote:
 
     def explain(self) -> str:
         """What is computed, for what price, and what each party learns."""
-        parties = [f"  {place}. {pin.participant} (worker {pin.worker})" for place, pin in enumerate(self.parties)]
+        roles = [*(f"provider of {table.table}" for table in self._product.statement.tables), "compute party"]
+        parties = [f"  {role}: {pin.participant} (worker {pin.worker})" for role, pin in zip(roles, self.parties, strict=True)]
         return "\n".join(
             [
                 f"{self._product.statement.title}: {self.price} a query, security {self.security}",

@@ -121,3 +121,24 @@ fn files_that_are_no_certificate_or_key_are_refused() {
     std::fs::write(&certificate_file, issued.cert.pem()).expect("written");
     assert!(matches!(tls::server_config(&certificate_file, &key_file), Err(tls::TlsError::Key(_))));
 }
+
+#[tokio::test]
+async fn a_client_that_still_sends_too_much_hears_why_it_is_refused() {
+    let exchange = TestExchange::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve::serve(listener, exchange.router.clone(), None, Patience::default(), stop.clone()));
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    let length = 6 * 1024 * 1024;
+    let head = format!("POST /v1/quotes HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("written");
+    // More than the buffers between us hold.
+    stream.write_all(&vec![b' '; length]).await.expect("the exchange goes on reading");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("read");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"), "{answer}");
+    stop.cancel();
+    server.await.expect("no panic");
+}
