@@ -8,15 +8,14 @@
 //! The state is small; the leaves themselves are looked up through [`LeafLookup`].
 
 pub mod block;
-pub mod codec;
 pub mod kind;
 pub mod outcome;
 mod signatures;
 pub mod state;
 pub mod transaction;
 
-pub use block::{Block, BlockHeader};
-pub use codec::{DecodeError, KnownKeys};
+pub use block::Block;
+pub use entrepot_chain_log::{BlockHeader, DecodeError, KnownKeys, codec};
 pub use kind::LeafKind;
 pub use outcome::{Outcome, Rejection};
 pub use signatures::Submission;

@@ -6,6 +6,8 @@
 
 pub mod bundle;
 pub mod checkpoint;
+pub mod codec;
+pub mod consortium;
 pub mod merkle;
 pub mod note;
 pub mod proof;
@@ -15,6 +17,8 @@ pub mod verify;
 pub mod witness;
 
 pub use bundle::{BundleEntry, Certificate, ReceiptBundle};
+pub use codec::{DecodeError, KnownKeys};
+pub use consortium::{BlockHeader, CommitCertificate, Genesis, Member, Members};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use merkle::{Frontier, MerkleTree, NodeId, NodeStore, leaf_hash};
 pub use note::{KeyKind, NoteError, NoteKey, NoteSignature, NoteSigner, SignedNote, cosignature_vkey};

@@ -52,47 +52,56 @@ impl KnownKeys {
 }
 
 /// Reads from the front of bytes.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
+    /// Of these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
+    /// The next so many bytes.
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(DecodeError::Short)?;
         self.rest = rest;
         Ok(taken)
     }
 
+    /// The next `N` bytes.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Short)?;
         self.rest = rest;
         Ok(*taken)
     }
 
+    /// A byte.
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         Ok(self.array::<1>()?[0])
     }
 
+    /// Four bytes.
     pub fn u32(&mut self) -> Result<u32, DecodeError> {
         Ok(u32::from_be_bytes(self.array()?))
     }
 
+    /// Eight bytes.
     pub fn u64(&mut self) -> Result<u64, DecodeError> {
         Ok(u64::from_be_bytes(self.array()?))
     }
 
+    /// Eight bytes, signed.
     pub fn i64(&mut self) -> Result<i64, DecodeError> {
         Ok(i64::from_be_bytes(self.array()?))
     }
 
+    /// A digest.
     pub fn hash(&mut self) -> Result<Hash, DecodeError> {
         Ok(Hash(self.array()?))
     }
 
+    /// A key.
     pub fn did(&mut self, known: &mut KnownKeys) -> Result<Did, DecodeError> {
         known.did(self.array()?)
     }
@@ -103,6 +112,7 @@ impl<'a> Reader<'a> {
         if found == expected { Ok(()) } else { Err(DecodeError::Version(found)) }
     }
 
+    /// Nothing may follow.
     pub fn end(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Long) }
     }
