@@ -112,6 +112,11 @@ impl<'a> Reader<'a> {
         if found == expected { Ok(()) } else { Err(DecodeError::Version(found)) }
     }
 
+    /// All that is left.
+    pub fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Nothing may follow.
     pub fn end(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Long) }
