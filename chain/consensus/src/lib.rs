@@ -8,12 +8,16 @@
 //! whoever is no member learns that a port is open. What a member can do: nothing alone; a third or more of the members can stop the
 //! channel; more than two thirds can decide anything that the ledger's rules allow.
 
-mod context;
+pub mod context;
 pub mod host;
-mod signing;
+pub mod signing;
+pub mod task;
+pub mod wal;
 pub mod wire;
 
 pub use context::{Address, Chain, Height};
 pub use host::{Fault, Host, Output, timeouts};
 pub use signing::Signature;
+pub use task::{Archive, ArchiveError, Committed, Task};
+pub use wal::{Wal, WalError};
 pub use wire::{Evidence, Message, Record};

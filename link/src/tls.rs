@@ -1,9 +1,8 @@
 //! TLS 1.3 between parties: no certificate authority, the key is the name.
 //!
-//! Each worker shows a self-signed certificate of its own Ed25519 key. Whoever dials knows the key it wants, from the agreement, and accepts
-//! no other. Whoever accepts demands a certificate of *some* Ed25519 key and proof that the peer holds it; which key it must be is known
-//! once the peer says which job it comes for, and is compared before a byte of the computation is exchanged. Nothing else of a certificate
-//! means anything here: names, dates and extensions are not looked at.
+//! Each side shows a self-signed certificate of its own Ed25519 key. Whoever dials knows the key it wants and accepts no other. Whoever
+//! accepts demands a certificate of an Ed25519 key that it [admits](Identity::server), and proof that the peer holds it. Nothing else of a
+//! certificate means anything here: names, dates and extensions are not looked at.
 
 use entrepot_chain_statement::{Did, SigningKey};
 use rustls::{
@@ -26,7 +25,6 @@ use zeroize::Zeroizing;
 const SPKI_PREFIX: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 /// DER of an Ed25519 PKCS#8 private key up to the 32 bytes of the seed (RFC 8410).
 const PKCS8_PREFIX: &[u8] = &[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-const ALPN: &[u8] = b"entrepot-party/1";
 /// TLS wants a name; it is not looked at.
 const NAME: &str = "party.invalid";
 
@@ -34,33 +32,35 @@ const NAME: &str = "party.invalid";
 #[derive(Debug, thiserror::Error)]
 pub enum TlsSetupError {
     /// The certificate could not be made.
-    #[error("cannot make a certificate of the worker's key")]
+    #[error("cannot make a certificate of the key")]
     Certificate(#[from] rcgen::Error),
     /// The library refused the configuration.
     #[error("cannot set up TLS")]
     Tls(#[from] Error),
 }
 
-/// Our side of party connections.
-pub(super) struct Identity {
+/// Our side of connections of one protocol.
+pub struct Identity {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
     provider: Arc<CryptoProvider>,
+    protocol: Vec<u8>,
 }
 
 impl Identity {
-    pub fn of(key: &SigningKey) -> Result<Self, TlsSetupError> {
+    /// Of this key, for this protocol: peers that speak another are refused in the handshake.
+    pub fn of(key: &SigningKey, protocol: &str) -> Result<Self, TlsSetupError> {
         let mut pkcs8 = Zeroizing::new(Vec::with_capacity(PKCS8_PREFIX.len() + 32));
         pkcs8.extend_from_slice(PKCS8_PREFIX);
         pkcs8.extend_from_slice(&key.seed()[..]);
         let key = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
         let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&key, &rcgen::PKCS_ED25519)?;
         let certificate = rcgen::CertificateParams::new(vec![NAME.to_owned()])?.self_signed(&pair)?;
-        Ok(Self { certificate: certificate.der().clone(), key: key.into(), provider: Arc::new(ring::default_provider()) })
+        Ok(Self { certificate: certificate.der().clone(), key: key.into(), provider: Arc::new(ring::default_provider()), protocol: protocol.as_bytes().to_vec() })
     }
 
-    #[cfg(test)]
-    pub fn certificate_for_tests(&self) -> CertificateDer<'static> {
+    /// What we show.
+    pub fn certificate(&self) -> CertificateDer<'static> {
         self.certificate.clone()
     }
 
@@ -72,32 +72,33 @@ impl Identity {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_client_auth_cert(vec![self.certificate.clone()], self.key.clone_key())?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![self.protocol.clone()];
         // A resumed session would skip the certificate.
         config.resumption = Resumption::disabled();
         Ok(Arc::new(config))
     }
 
-    /// For accepting.
-    pub fn server(&self) -> Result<Arc<ServerConfig>, TlsSetupError> {
-        let verifier = Arc::new(AnyEd25519 { provider: Arc::clone(&self.provider) });
+    /// For accepting peers whose key is admitted; the others hear a fatal alert in the handshake and nothing more.
+    pub fn server(&self, admits: impl Fn(&Did) -> bool + Send + Sync + 'static) -> Result<Arc<ServerConfig>, TlsSetupError> {
+        let verifier = Arc::new(Admitted { admits: Box::new(admits), provider: Arc::clone(&self.provider) });
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
             .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![self.protocol.clone()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
     }
 }
 
-pub(super) fn server_name() -> ServerName<'static> {
+/// The name that a connector wants and nobody looks at.
+pub fn server_name() -> ServerName<'static> {
     ServerName::try_from(NAME).unwrap_or_else(|_| unreachable!("it is a constant"))
 }
 
 /// Whose key a certificate holds.
-pub(super) fn key_of(certificate: &CertificateDer<'_>) -> Result<Did, Error> {
+pub fn key_of(certificate: &CertificateDer<'_>) -> Result<Did, Error> {
     let info = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
     let key = info.strip_prefix(SPKI_PREFIX).and_then(|key| <&[u8; 32]>::try_from(key).ok());
     key.and_then(|key| Did::from_public_bytes(key).ok()).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
@@ -157,13 +158,19 @@ impl ServerCertVerifier for PinnedPeer {
     }
 }
 
-/// Accepts any key that the peer proves to hold.
-#[derive(Debug)]
-struct AnyEd25519 {
+/// Accepts the keys that are admitted.
+struct Admitted {
+    admits: Box<dyn Fn(&Did) -> bool + Send + Sync>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ClientCertVerifier for AnyEd25519 {
+impl std::fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Admitted")
+    }
+}
+
+impl ClientCertVerifier for Admitted {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -175,7 +182,9 @@ impl ClientCertVerifier for AnyEd25519 {
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         alone(intermediates)?;
-        key_of(certificate)?;
+        if !(self.admits)(&key_of(certificate)?) {
+            return Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
+        }
         Ok(ClientCertVerified::assertion())
     }
 
@@ -209,7 +218,7 @@ mod tests {
     #[test]
     fn a_certificate_names_the_key_it_was_made_of() {
         let key = SigningKey::from_seed(&[5; 32]);
-        let identity = Identity::of(&key).expect("any key will do");
+        let identity = Identity::of(&key, "test/1").expect("any key will do");
         assert_eq!(key_of(&identity.certificate).expect("it is ours"), key.did());
     }
 

@@ -1,0 +1,61 @@
+//! How many connections one address may have before they have said who they are: silent strangers keep others out only from as many
+//! addresses as there are shares of the whole.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Addresses whose connections have not yet said what they are for.
+#[derive(Debug)]
+pub struct Strangers {
+    per_address_max: usize,
+    counts: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A place among the connections of one address, free again when it is dropped.
+#[derive(Debug)]
+pub struct Stranger {
+    address: IpAddr,
+    among: Arc<Strangers>,
+}
+
+impl Strangers {
+    /// At most so many connections of one address. How many there are in all is for whoever accepts.
+    pub fn new(per_address_max: usize) -> Self {
+        Self { per_address_max, counts: Mutex::default() }
+    }
+
+    /// A place, if the address has one left.
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
+        let address = network_of(address);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= self.per_address_max {
+            return None;
+        }
+        *count += 1;
+        Some(Stranger { address, among: Arc::clone(self) })
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut counts = self.among.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What one stranger has: an IPv4 address, or an IPv6 network of 64 bits.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => IpAddr::V6((six.to_bits() >> 64 << 64).into()),
+        four => four,
+    }
+}
