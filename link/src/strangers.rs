@@ -59,3 +59,29 @@ fn network_of(address: IpAddr) -> IpAddr {
         four => four,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_in_one_ipv6_network_are_one_stranger() {
+        let network = |text: &str| network_of(text.parse().expect("an address"));
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
+
+    #[test]
+    fn one_address_has_its_share_and_gets_it_back() {
+        let strangers = Arc::new(Strangers::new(2));
+        let address: IpAddr = [192, 0, 2, 1].into();
+        let first = strangers.admit(address).expect("one of two");
+        let _second = strangers.admit(address).expect("two of two");
+        assert!(strangers.admit(address).is_none());
+        assert!(strangers.admit([192, 0, 2, 2].into()).is_some());
+        drop(first);
+        assert!(strangers.admit(address).is_some());
+    }
+}

@@ -8,16 +8,23 @@
 //! whoever is no member learns that a port is open. What a member can do: nothing alone; a third or more of the members can stop the
 //! channel; more than two thirds can decide anything that the ledger's rules allow.
 
+mod catch_up;
+mod consortium;
 pub mod context;
+mod driver;
 pub mod host;
+pub mod mesh;
+mod rejoin;
 pub mod signing;
 pub mod task;
 pub mod wal;
 pub mod wire;
 
+pub use consortium::{Consortium, ConsortiumConfig, ConsortiumError};
 pub use context::{Address, Chain, Height};
 pub use host::{Fault, Host, Output, timeouts};
+pub use mesh::{Mesh, MeshConfig, MeshError};
 pub use signing::Signature;
-pub use task::{Archive, ArchiveError, Committed, Task};
+pub use task::{Archive, ArchiveError, Committed, Drafted, Task};
 pub use wal::{Wal, WalError};
 pub use wire::{Evidence, Message, Record};

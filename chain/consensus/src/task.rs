@@ -16,6 +16,17 @@ pub struct Committed {
     pub members: Members,
     /// Who decides on the one after it.
     pub upcoming: Members,
+    /// Whether something waits to be ordered.
+    pub waiting: bool,
+}
+
+/// A block that was made to be proposed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drafted {
+    /// The block.
+    pub block: Vec<u8>,
+    /// Nothing waited: the block holds no transactions.
+    pub empty: bool,
 }
 
 /// What is wanted of the ledger.
@@ -26,7 +37,7 @@ pub enum Task {
         /// Of the block.
         height: u64,
         /// Takes the block.
-        reply: oneshot::Sender<Vec<u8>>,
+        reply: oneshot::Sender<Drafted>,
     },
     /// Say whether these bytes are a block that may follow the last durable one.
     Check {

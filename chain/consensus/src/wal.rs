@@ -150,6 +150,11 @@ impl Wal {
         rewritten.map_err(|source| WalError::Io { path: self.path.clone(), doing: "written", source })
     }
 
+    /// Makes the emptied log itself durable.
+    pub fn sync_all(&mut self) -> Result<(), WalError> {
+        self.file.sync_all().map_err(|source| WalError::Io { path: self.path.clone(), doing: "written", source })
+    }
+
     /// Adds a record; it is durable after the next [`Wal::sync`].
     pub fn append(&mut self, record: &Record) {
         let payload = record.encode();

@@ -157,15 +157,6 @@ async fn silent_connections_of_one_stranger_keep_nobody_out() {
     assert!(connected.iter().all(Result::is_ok));
 }
 
-#[test]
-fn neighbours_in_one_ipv6_network_are_one_stranger() {
-    let network = |text: &str| network_of(text.parse().expect("an address"));
-    assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
-    assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
-    assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
-    assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
-}
-
 #[tokio::test]
 async fn without_a_certificate_or_below_tls_1_3_nobody_gets_in() {
     let nodes = three().await;

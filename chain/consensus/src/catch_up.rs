@@ -1,0 +1,144 @@
+//! Taking decided blocks from members that are ahead: whom to ask, when, and whom not to ask again. No input or output of its own.
+
+use crate::host::header_hash;
+use entrepot_chain_log::{CommitCertificate, Members};
+use entrepot_chain_statement::{Did, Hash};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// A height that others have decided is about to be decided here as well; blocks are asked for only if that does not happen.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Whoever was asked has so long to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Whoever did not answer, or answered wrongly, is not asked for so long.
+const AVOIDED_FOR: Duration = Duration::from_secs(10);
+
+/// A block that was decided by others.
+type Decided = (Vec<u8>, CommitCertificate);
+
+/// What is known of being behind.
+#[derive(Debug, Default)]
+pub struct CatchUp {
+    /// Since when somebody is ahead of a height that does not change here.
+    behind: Option<(u64, Instant)>,
+    /// Whoever was asked, and when.
+    asked: Option<(Did, Instant)>,
+    /// Who answered.
+    from: Option<Did>,
+    queue: VecDeque<Decided>,
+    judged: Option<Decided>,
+    avoided: BTreeMap<Did, Instant>,
+}
+
+impl CatchUp {
+    /// Whether this member has nothing to say because it is catching up. That somebody claims to be ahead is not enough for long: one who
+    /// lies must not silence the others.
+    pub fn is_behind(&self) -> bool {
+        !self.queue.is_empty() || self.judged.is_some() || self.asked.as_ref().is_some_and(|(_, at)| at.elapsed() < PATIENCE * 2)
+    }
+
+    /// Whether time has to be looked at.
+    pub fn is_busy(&self, height: u64, heights: &BTreeMap<Did, u64>) -> bool {
+        self.asked.is_some() || self.is_behind() || heights.values().any(|other| *other > height)
+    }
+
+    /// Whom to ask for blocks, and from which height on, if it is time to ask.
+    pub fn ask(&mut self, height: u64, open: bool, heights: &BTreeMap<Did, u64>) -> Option<(Did, u64)> {
+        let best = heights.values().copied().max().unwrap_or(0);
+        if best <= height {
+            self.behind = None;
+            return None;
+        }
+        let now = Instant::now();
+        let since = match self.behind {
+            Some((at, since)) if at == height => since,
+            _ => {
+                self.behind = Some((height, now));
+                now
+            }
+        };
+        if let Some((peer, at)) = &self.asked {
+            if at.elapsed() < ANSWER_TIMEOUT {
+                return None;
+            }
+            let peer = peer.clone();
+            self.avoid(peer);
+        }
+        if open && best == height + 1 && since.elapsed() < PATIENCE {
+            return None;
+        }
+        self.avoided.retain(|_, until| *until > now);
+        // In turn, so that one that serves badly does not serve alone.
+        let able: Vec<&Did> = heights.iter().filter(|(peer, at)| **at > height && !self.avoided.contains_key(*peer)).map(|(peer, _)| peer).collect();
+        let peer = able.get(height as usize % able.len().max(1)).copied()?.clone();
+        self.asked = Some((peer.clone(), now));
+        Some((peer, height + 1))
+    }
+
+    fn avoid(&mut self, peer: Did) {
+        tracing::warn!(%peer, "a member does not hand out the blocks it says it has");
+        self.asked = None;
+        self.queue.clear();
+        self.avoided.insert(peer, Instant::now() + AVOIDED_FOR);
+    }
+
+    /// Takes an answer of the one who was asked.
+    pub fn answered(&mut self, peer: &Did, next: u64, blocks: Vec<Decided>) {
+        if self.asked.as_ref().is_none_or(|(asked, _)| asked != peer) {
+            return;
+        }
+        self.asked = None;
+        let rising = blocks.iter().zip(blocks.iter().skip(1)).all(|(a, b)| a.1.height + 1 == b.1.height);
+        // Meanwhile the first of them may have been decided here.
+        if !rising || blocks.last().is_none_or(|(_, last)| last.height < next) || blocks.first().is_some_and(|(_, first)| first.height > next) {
+            return self.avoid(peer.clone());
+        }
+        self.from = Some(peer.clone());
+        self.queue = blocks.into();
+    }
+
+    /// The next block, if it is here.
+    pub fn next(&mut self, height: u64) -> Option<Decided> {
+        if self.judged.is_some() {
+            return None;
+        }
+        while let Some(decided) = self.queue.pop_front() {
+            if decided.1.height == height {
+                return Some(decided);
+            }
+        }
+        None
+    }
+
+    /// Whether more than two thirds of the members decided on this block. If not, whoever handed it out is not asked again soon.
+    pub fn is_proven(&mut self, genesis: &Hash, members: &Members, block: &[u8], certificate: &CommitCertificate) -> bool {
+        let proven = header_hash(block) == Some(certificate.block) && certificate.verify(genesis, members).is_ok();
+        if let (false, Some(peer)) = (proven, self.from.clone()) {
+            self.avoid(peer);
+        }
+        proven
+    }
+
+    /// Keeps a block while the ledger judges it.
+    pub fn judge(&mut self, block: Vec<u8>, certificate: CommitCertificate) {
+        self.judged = Some((block, certificate));
+    }
+
+    /// The ledger's verdict: the block, if it is to be made durable.
+    pub fn checked(&mut self, next: u64, id: Option<Hash>) -> Option<Decided> {
+        let (block, certificate) = self.judged.take()?;
+        if certificate.height != next {
+            return None;
+        }
+        if id == Some(certificate.block) {
+            return Some((block, certificate));
+        }
+        if let Some(peer) = self.from.clone() {
+            self.avoid(peer);
+        }
+        None
+    }
+}

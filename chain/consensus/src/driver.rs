@@ -1,0 +1,583 @@
+//! The loop that joins a member's host with its write-ahead log, its links and its ledger.
+//!
+//! A height is begun when there is a reason, so that an idle channel writes nothing: something waits to be ordered here, or another member
+//! has begun the height. A member that lies can wake the others; it could as well submit something.
+
+use crate::{
+    catch_up::CatchUp,
+    consortium::{ConsortiumConfig, ConsortiumError},
+    host::{Host, Output},
+    mesh::{Channel, Heard},
+    rejoin::Rejoin,
+    task::{Archive, Committed, Drafted, Task},
+    wal::Wal,
+    wire::{BLOCK_BYTES_MAX, BLOCKS_PER_ANSWER, Message, Record},
+};
+use entrepot_chain_log::CommitCertificate;
+use entrepot_chain_statement::{Did, Hash};
+use malachite_types::Timeout;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    future::{Future, pending},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+/// Messages of one member that are kept for heights that have not begun; later ones take the place of earlier ones.
+const EARLY_MAX: usize = 16;
+/// Of those, proposals, which carry blocks.
+const EARLY_PROPOSALS_MAX: usize = 2;
+/// What was submitted here is told again this often while it waits.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
+/// Transactions that are told again.
+const OURS_MAX: usize = 8192;
+/// Bytes of decided blocks in one answer.
+const ANSWER_BYTES_MAX: usize = BLOCK_BYTES_MAX / 2;
+/// How often time is looked at where nothing else wakes the loop.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What the ledger tells the member.
+#[derive(Debug)]
+pub enum Command {
+    Offer(Vec<Vec<u8>>),
+    Cosigned { size: u64, key: Did, line: String },
+}
+
+/// Answers of the ledger that are waited for.
+#[derive(Default)]
+struct Replies {
+    draft: Option<(u64, u32, oneshot::Receiver<Drafted>)>,
+    checks: Vec<(u64, Hash, oneshot::Receiver<Option<Hash>>)>,
+    caught_up: Option<oneshot::Receiver<Option<Hash>>>,
+    commit: Option<oneshot::Receiver<Committed>>,
+    served: Option<oneshot::Receiver<(Did, Message)>>,
+}
+
+enum Reply {
+    Committed(Option<Committed>),
+    Drafted(u64, u32, Option<Drafted>),
+    Checked(u64, Hash, bool),
+    CaughtUp(Option<Hash>),
+    Served(Option<(Did, Message)>),
+}
+
+pub struct Driver {
+    config: ConsortiumConfig,
+    us: Did,
+    head: Committed,
+    archive: Arc<dyn Archive>,
+    channel: Channel,
+    wal: Wal,
+    tasks: mpsc::Sender<Task>,
+    host: Host,
+    /// The height after the head has begun.
+    open: bool,
+    /// We vote in it.
+    votes: bool,
+    /// Something waits to be ordered.
+    wanted: bool,
+    timers: BTreeMap<(Instant, u64), Timeout>,
+    next_timer: u64,
+    /// Messages about heights that have not begun.
+    early: VecDeque<(Did, Message)>,
+    /// What was submitted here and may still wait.
+    ours: VecDeque<Vec<u8>>,
+    told: Instant,
+    look_at: Instant,
+    cosigned: Option<Message>,
+    /// Heights of the other members, by transport key.
+    heights: BTreeMap<Did, u64>,
+    catch_up: CatchUp,
+    rejoin: Option<Rejoin>,
+    replies: Replies,
+    /// Those who asked for blocks, in turn.
+    asked: VecDeque<(Did, u64)>,
+}
+
+impl Driver {
+    pub fn new(
+        config: ConsortiumConfig,
+        head: Committed,
+        archive: Arc<dyn Archive>,
+        channel: Channel,
+        wal: Wal,
+        tasks: mpsc::Sender<Task>,
+        rejoining: Option<PathBuf>,
+    ) -> Self {
+        let host = Host::new(config.genesis, config.key.clone(), config.timeouts);
+        Self {
+            us: config.key.did(),
+            wanted: head.waiting,
+            head,
+            archive,
+            channel,
+            wal,
+            tasks,
+            host,
+            open: false,
+            votes: false,
+            timers: BTreeMap::new(),
+            next_timer: 0,
+            early: VecDeque::new(),
+            ours: VecDeque::new(),
+            told: Instant::now(),
+            look_at: Instant::now() + TICK,
+            cosigned: None,
+            heights: BTreeMap::new(),
+            catch_up: CatchUp::default(),
+            rejoin: rejoining.map(Rejoin::new),
+            replies: Replies::default(),
+            asked: VecDeque::new(),
+            config,
+        }
+    }
+
+    pub async fn run(
+        mut self,
+        records: Vec<Record>,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut heard: mpsc::Receiver<Heard>,
+    ) -> Result<(), ConsortiumError> {
+        self.admit();
+        if self.wal.height() == self.head.height + 1 && !records.is_empty() && self.rejoin.is_none() {
+            tracing::info!(height = self.wal.height(), records = records.len(), "taking up the height that was open");
+            self.begin(records).await?;
+        }
+        loop {
+            let tick = self.next_tick();
+            tokio::select! {
+                // What the ledger did comes before what it was told later.
+                biased;
+                reply = self.replies.next() => self.replied(reply).await?,
+                command = commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => return Ok(()),
+                },
+                () = sleep_until(tick) => self.elapsed().await?,
+                message = heard.recv() => match message {
+                    Some(heard) => self.heard(heard).await?,
+                    None => return Ok(()),
+                },
+            }
+            self.go_on().await?;
+        }
+    }
+
+    /// What follows from where things stand, whatever changed it.
+    async fn go_on(&mut self) -> Result<(), ConsortiumError> {
+        self.serve();
+        if self.replies.commit.is_some() || self.replies.caught_up.is_some() {
+            return Ok(());
+        }
+        if let Some((block, certificate)) = self.catch_up.next(self.head.height + 1) {
+            return self.take_decided(block, certificate).await;
+        }
+        if let Some((peer, from)) = self.catch_up.ask(self.head.height, self.open, &self.heights) {
+            self.channel.send(&peer, &Message::Want(from));
+        }
+        // Whoever is behind has nothing to say.
+        if !self.open && !self.catch_up.is_behind() && self.is_woken() {
+            self.begin(Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// Who may speak to us: the members of this height and of the next.
+    fn admit(&mut self) {
+        let members = self.head.members.as_slice().iter().chain(self.head.upcoming.as_slice());
+        let others = members.filter(|member| member.keys.consensus != self.us);
+        let admitted: BTreeSet<_> = others.map(|member| member.keys.transport.clone()).collect();
+        self.heights.retain(|peer, _| admitted.contains(peer));
+        self.channel.admit(admitted);
+    }
+
+    fn next_tick(&self) -> Instant {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let timer = self.timers.first_key_value().map_or(far, |((at, _), _)| *at);
+        let busy = self.wanted || self.rejoin.is_some() || self.catch_up.is_busy(self.head.height, &self.heights);
+        if busy { timer.min(self.look_at) } else { timer }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Offer(fresh) => {
+                self.wanted = true;
+                if !fresh.is_empty() {
+                    self.told = Instant::now();
+                    self.ours.extend(fresh.iter().cloned());
+                    let excess = self.ours.len().saturating_sub(OURS_MAX);
+                    self.ours.drain(..excess);
+                    self.tell(fresh);
+                }
+            }
+            Command::Cosigned { size, key, line } => {
+                let message = Message::Cosignature { size, key, line };
+                self.channel.broadcast(&message);
+                self.cosigned = Some(message);
+            }
+        }
+    }
+
+    /// In messages that the others take.
+    fn tell(&self, transactions: Vec<Vec<u8>>) {
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        for transaction in transactions {
+            bytes += transaction.len();
+            part.push(transaction);
+            if bytes >= ANSWER_BYTES_MAX || part.len() >= crate::wire::TRANSACTIONS_PER_MESSAGE {
+                self.channel.broadcast(&Message::Transactions(std::mem::take(&mut part)));
+                bytes = 0;
+            }
+        }
+        if !part.is_empty() {
+            self.channel.broadcast(&Message::Transactions(part));
+        }
+    }
+
+    async fn elapsed(&mut self) -> Result<(), ConsortiumError> {
+        let now = Instant::now();
+        self.look_at = now + TICK;
+        while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now) {
+            let timeout = entry.remove();
+            let outputs = self.host.elapsed(timeout)?;
+            self.carry_out(outputs).await?;
+        }
+        if self.wanted && !self.ours.is_empty() && now.duration_since(self.told) >= TELL_AGAIN {
+            self.told = now;
+            self.tell(self.ours.iter().cloned().collect());
+        }
+        if let Some(rejoin) = &mut self.rejoin
+            && rejoin.may_vote(&self.head, &self.us, &self.heights)
+        {
+            tracing::info!(height = self.head.height, "past everything that may have been signed before: voting again");
+            self.wal.begin(self.head.height)?;
+            self.wal.sync_all()?;
+            rejoin.finish().map_err(|source| ConsortiumError::Folder { path: self.config.folder.clone(), source })?;
+            self.rejoin = None;
+            self.open = false;
+            self.timers.clear();
+        }
+        Ok(())
+    }
+
+    async fn heard(&mut self, heard: Heard) -> Result<(), ConsortiumError> {
+        let (from, message, _budget) = match heard {
+            Heard::Connected(peer) => {
+                self.channel.send(&peer, &Message::Status(self.head.height));
+                if let Some(cosigned) = &self.cosigned {
+                    self.channel.send(&peer, cosigned);
+                }
+                // What it missed is told again soon.
+                self.told = self.told.checked_sub(TELL_AGAIN).unwrap_or(self.told);
+                return Ok(());
+            }
+            Heard::Message { from, message, budget } => (from, message, budget),
+        };
+        if let Some(height) = message.height() {
+            return self.about(height, from, message).await;
+        }
+        match message {
+            Message::Status(height) => {
+                if height < self.head.height {
+                    self.channel.send(&from, &Message::Status(self.head.height));
+                }
+                let known = self.heights.entry(from).or_default();
+                *known = height.max(*known);
+            }
+            Message::Want(height) => {
+                self.asked.retain(|(peer, _)| *peer != from);
+                self.asked.push_back((from, height));
+            }
+            Message::Blocks(blocks) => self.catch_up.answered(&from, self.head.height + 1, blocks),
+            // What does not find a place is told again, or waits at whoever knows it.
+            Message::Transactions(transactions) => {
+                let _full = self.tasks.try_send(Task::Submitted { transactions });
+            }
+            Message::Cosignature { size, key, line } => {
+                let members = self.head.members.as_slice().iter().chain(self.head.upcoming.as_slice());
+                if members.into_iter().any(|member| member.keys.transport == from && member.keys.cosigning == key) {
+                    let _full = self.tasks.try_send(Task::Cosignature { size, key, line });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A message about a height that is being decided.
+    async fn about(&mut self, height: u64, from: Did, message: Message) -> Result<(), ConsortiumError> {
+        let next = self.head.height + 1;
+        if height < next {
+            // It does not know yet.
+            if self.heights.get(&from).is_none_or(|known| *known < self.head.height) {
+                self.channel.send(&from, &Message::Status(self.head.height));
+            }
+            return Ok(());
+        }
+        if !self.is_its_own(&from, &message) {
+            return Ok(());
+        }
+        if height > next {
+            // Whoever decides on a height has the one before.
+            let known = self.heights.entry(from.clone()).or_default();
+            *known = (*known).max(height - 1);
+        }
+        if height == next && self.open {
+            let outputs = self.host.receive(message)?;
+            return self.carry_out(outputs).await;
+        }
+        if height <= next + 1 {
+            self.keep_early(from, message);
+        }
+        Ok(())
+    }
+
+    /// Members speak for themselves: votes and proposals come from whoever signed them.
+    fn is_its_own(&self, from: &Did, message: &Message) -> bool {
+        let signer = match message {
+            Message::Vote(vote) => vote.message.member,
+            Message::Proposal(proposal, _) => proposal.message.member,
+            _ => return true,
+        };
+        let mut members = self.head.members.as_slice().iter().chain(self.head.upcoming.as_slice());
+        members.any(|member| member.keys.transport == *from && member.keys.consensus.public_bytes() == signer.0)
+    }
+
+    fn keep_early(&mut self, from: Did, message: Message) {
+        let is_proposal = |message: &Message| matches!(message, Message::Proposal(..));
+        let of = self.early.iter().filter(|(sender, _)| *sender == from);
+        let (kept, proposals) = of.fold((0, 0), |(kept, proposals), (_, early)| (kept + 1, proposals + usize::from(is_proposal(early))));
+        if (is_proposal(&message) && proposals >= EARLY_PROPOSALS_MAX) || self.early.iter().any(|(_, early)| *early == message) {
+            return;
+        }
+        if kept >= EARLY_MAX
+            && let Some(oldest) = self.early.iter().position(|(sender, _)| *sender == from)
+        {
+            self.early.remove(oldest);
+        }
+        self.early.push_back((from, message));
+    }
+
+    /// Whether there is a reason to begin the next height.
+    fn is_woken(&self) -> bool {
+        if self.wanted {
+            return true;
+        }
+        let height = self.head.height + 1;
+        let begins = |message: &Message| match message {
+            Message::Proposal(proposal, _) => {
+                let proposer = self.head.members.proposer(height, proposal.message.round.as_u32().unwrap_or(0));
+                proposer.keys.consensus.public_bytes() == proposal.message.member.0
+            }
+            Message::Vote(_) => true,
+            _ => false,
+        };
+        self.early.iter().any(|(_, message)| message.height() == Some(height) && begins(message))
+    }
+
+    async fn begin(&mut self, records: Vec<Record>) -> Result<(), ConsortiumError> {
+        let height = self.head.height + 1;
+        self.votes = self.rejoin.is_none() && self.head.members.by_consensus_key(&self.us).is_some();
+        if self.votes && records.is_empty() {
+            self.wal.begin(height)?;
+        }
+        self.open = true;
+        self.timers.clear();
+        let outputs = self.host.start(height, &self.head.members, self.votes, records)?;
+        self.carry_out(outputs).await?;
+        for (from, message) in std::mem::take(&mut self.early) {
+            match message.height() {
+                Some(of) if of == height && self.open => {
+                    let outputs = self.host.receive(message)?;
+                    self.carry_out(outputs).await?;
+                }
+                Some(of) if of > height => self.early.push_back((from, message)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that is to be written down is durable before anything is said.
+    async fn carry_out(&mut self, outputs: Vec<Output>) -> Result<(), ConsortiumError> {
+        let height = self.head.height + 1;
+        if self.votes {
+            outputs.iter().filter_map(|output| if let Output::Record(record) = output { Some(record) } else { None }).for_each(|record| {
+                self.wal.append(record);
+            });
+            if outputs.iter().any(|output| matches!(output, Output::Send(_))) {
+                self.wal.sync()?;
+            }
+        }
+        for output in outputs {
+            match output {
+                Output::Record(_) => {}
+                Output::Send(message) => self.channel.broadcast(&message),
+                Output::Schedule(timeout, after) => {
+                    self.timers.retain(|_, other| *other != timeout);
+                    self.next_timer += 1;
+                    self.timers.insert((Instant::now() + after, self.next_timer), timeout);
+                }
+                Output::Cancel(timeout) => self.timers.retain(|_, other| *other != timeout),
+                Output::CancelAll => self.timers.clear(),
+                Output::Draft { round } => {
+                    let (reply, answer) = oneshot::channel();
+                    self.replies.draft = Some((height, round, answer));
+                    self.ask(Task::Draft { height, reply }).await;
+                }
+                Output::Check { id, block } => {
+                    let (reply, answer) = oneshot::channel();
+                    self.replies.checks.push((height, id, answer));
+                    self.ask(Task::Check { block, decided: false, reply }).await;
+                }
+                Output::Decided { certificate, block } => self.commit(block, certificate).await,
+                Output::Evidence(evidence) => self.ask(Task::Evidence { height, evidence }).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// A ledger that does not listen any more is noticed by the answer that does not come.
+    async fn ask(&self, task: Task) {
+        let _gone = self.tasks.send(task).await;
+    }
+
+    async fn commit(&mut self, block: Vec<u8>, certificate: CommitCertificate) {
+        self.open = false;
+        self.timers.clear();
+        let (reply, answer) = oneshot::channel();
+        self.replies.commit = Some(answer);
+        self.ask(Task::Commit { block, certificate, reply }).await;
+    }
+
+    async fn replied(&mut self, reply: Reply) -> Result<(), ConsortiumError> {
+        let next = self.head.height + 1;
+        match reply {
+            Reply::Committed(committed) => {
+                let committed = committed.filter(|committed| committed.height == next).ok_or(ConsortiumError::Ledger { height: next })?;
+                self.committed(committed);
+            }
+            Reply::Drafted(height, round, Some(drafted)) if height == next && self.open => {
+                // Nobody needs a height without content, unless others hold it open as well: then it has to end.
+                if !drafted.empty || round > 0 {
+                    let outputs = self.host.propose(height, round, drafted.block)?;
+                    self.carry_out(outputs).await?;
+                }
+            }
+            Reply::Checked(height, id, valid) if height == next && self.open => {
+                let outputs = self.host.checked(&id, valid)?;
+                self.carry_out(outputs).await?;
+            }
+            Reply::CaughtUp(id) => {
+                if let Some((block, certificate)) = self.catch_up.checked(next, id) {
+                    self.commit(block, certificate).await;
+                }
+            }
+            Reply::Served(Some((peer, message))) => self.channel.send(&peer, &message),
+            Reply::Drafted(..) | Reply::Checked(..) | Reply::Served(None) => {}
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, committed: Committed) {
+        let (members, upcoming) = (committed.members != self.head.members, committed.upcoming != self.head.upcoming);
+        self.wanted = committed.waiting;
+        self.head = committed;
+        if !self.wanted {
+            self.ours.clear();
+        }
+        if members || upcoming {
+            self.admit();
+        }
+        let height = self.head.height;
+        self.early.retain(|(_, message)| message.height().is_some_and(|of| of > height));
+        self.channel.broadcast(&Message::Status(height));
+    }
+
+    /// A block that others decided: judged first, so that a peer which hands out a wrong body harms nobody.
+    async fn take_decided(&mut self, block: Vec<u8>, certificate: CommitCertificate) -> Result<(), ConsortiumError> {
+        if !self.catch_up.is_proven(&self.config.genesis, &self.head.members, &block, &certificate) {
+            return Ok(());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.replies.caught_up = Some(answer);
+        self.catch_up.judge(block.clone(), certificate);
+        self.ask(Task::Check { block, decided: true, reply }).await;
+        Ok(())
+    }
+
+    /// Hands decided blocks to whoever asked, one answer at a time.
+    fn serve(&mut self) {
+        if self.replies.served.is_some() {
+            return;
+        }
+        let Some((peer, from)) = self.asked.pop_front() else { return };
+        let (archive, to) = (self.archive.clone(), self.head.height);
+        let (answer, served) = oneshot::channel();
+        self.replies.served = Some(served);
+        tokio::task::spawn_blocking(move || {
+            let (mut blocks, mut bytes) = (Vec::new(), 0);
+            for height in (from..=to).take(BLOCKS_PER_ANSWER) {
+                match archive.certified(height) {
+                    Ok(Some((block, certificate))) => {
+                        bytes += block.len();
+                        if !blocks.is_empty() && bytes > ANSWER_BYTES_MAX {
+                            break;
+                        }
+                        blocks.push((block, certificate));
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::warn!(height, %error, "a decided block cannot be handed on");
+                        break;
+                    }
+                }
+            }
+            let _stopped = answer.send((peer, Message::Blocks(blocks)));
+        });
+    }
+}
+
+impl Replies {
+    /// The next answer. Dropping the future loses nothing.
+    async fn next(&mut self) -> Reply {
+        let Self { draft, checks, caught_up, commit, served } = self;
+        let check = std::future::poll_fn(|context| {
+            for at in 0..checks.len() {
+                if let std::task::Poll::Ready(answer) = std::pin::Pin::new(&mut checks[at].2).poll(context) {
+                    let (height, id, _) = checks.swap_remove(at);
+                    return std::task::Poll::Ready(Reply::Checked(height, id, answer.ok().flatten() == Some(id)));
+                }
+            }
+            std::task::Poll::Pending
+        });
+        tokio::select! {
+            biased;
+            committed = answer(commit) => Reply::Committed(committed),
+            (height, round, drafted) = drafted(draft) => Reply::Drafted(height, round, drafted),
+            reply = check => reply,
+            id = answer(caught_up) => Reply::CaughtUp(id.flatten()),
+            served = answer(served) => Reply::Served(served),
+        }
+    }
+}
+
+/// Empties the place once the answer is there.
+async fn answer<T>(place: &mut Option<oneshot::Receiver<T>>) -> Option<T> {
+    let Some(receiver) = place else { return pending().await };
+    let answer = receiver.await;
+    *place = None;
+    answer.ok()
+}
+
+async fn drafted(place: &mut Option<(u64, u32, oneshot::Receiver<Drafted>)>) -> (u64, u32, Option<Drafted>) {
+    let Some((height, round, receiver)) = place else { return pending().await };
+    let answer = (*height, *round, receiver.await.ok());
+    *place = None;
+    answer
+}
