@@ -17,9 +17,9 @@ pub mod verify;
 pub mod witness;
 
 pub use bundle::{BundleEntry, Certificate, ReceiptBundle};
+pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use codec::{DecodeError, KnownKeys};
 pub use consortium::{BlockHeader, CommitCertificate, Genesis, Member, Members};
-pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use merkle::{Frontier, MerkleTree, NodeId, NodeStore, leaf_hash};
 pub use note::{KeyKind, NoteError, NoteKey, NoteSignature, NoteSigner, SignedNote, cosignature_vkey};
 pub use proof::TlogProof;
