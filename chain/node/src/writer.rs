@@ -4,9 +4,9 @@
 use crate::{
     CosignatureAnswer, NodeError, Orderer,
     candidate::{Candidate, decode},
-    node::Shared,
     orderer::{Committed, Task},
     pool::{Batches, PROPOSAL_BYTES_MAX, Pool, Pooled, Recent, Waiter},
+    shared::Shared,
     store::{BlockRecord, Durability, described},
 };
 use entrepot_chain_ledger::{Outcome, Rejection, Signatures, State, Submission, Transaction, Verdict};
@@ -197,7 +197,7 @@ impl<O: Orderer> Writer<O> {
         Ok(())
     }
 
-    async fn judge(&self, submissions: Vec<Submission>) -> Result<Vec<Verdict>, NodeError> {
+    async fn judge(&mut self, submissions: Vec<Submission>) -> Result<Vec<Verdict>, NodeError> {
         let (shared, state, time) = (self.shared.clone(), self.state.clone(), (self.shared.clock)());
         let draft = blocking(move || state.draft(&shared.store, time, submissions)).await?;
         Ok(draft.map_err(|error| NodeError::damaged(described(&error)))?.applied.verdicts)
@@ -333,7 +333,7 @@ impl<O: Orderer> Writer<O> {
     }
 
     /// A block that was neither drafted nor checked here.
-    async fn apply(&self, bytes: Vec<u8>, height: u64) -> Result<Candidate, NodeError> {
+    async fn apply(&mut self, bytes: Vec<u8>, height: u64) -> Result<Candidate, NodeError> {
         let (shared, state) = (self.shared.clone(), self.state.clone());
         let apply = move || {
             let (block, hashes) = decode(&shared.known_keys, &bytes).ok_or(NodeError::Decision { height })?;
@@ -419,16 +419,16 @@ impl<O: Orderer> Writer<O> {
 
     async fn catch_up_cosignatures(&mut self) -> Result<(), NodeError> {
         let log_size = self.state.log_size();
-        let (here, early) = std::mem::take(&mut self.early_cosignatures).into_iter().partition(|(size, ..)| *size <= log_size);
-        self.early_cosignatures = early;
-        let here: Vec<_> = here;
+        let (here, early): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.early_cosignatures).into_iter().partition(|(size, ..)| *size <= log_size);
+        self.early_cosignatures = early.into();
         for (size, key, line) in here {
             self.cosignature(size, key, line).await?;
         }
         Ok(())
     }
 
-    async fn evidence(&self, height: u64, bytes: Vec<u8>) -> Result<(), NodeError> {
+    async fn evidence(&mut self, height: u64, bytes: Vec<u8>) -> Result<(), NodeError> {
         tracing::warn!(height, bytes = bytes.len(), "a member misbehaved");
         if bytes.len() > EVIDENCE_BYTES_MAX {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use super::{CHECKPOINTS, COSIGNATURES, ChainStore, Durability, LEAF_INDEX, LEAVES, NODES, StoredLeaf};
 use crate::NodeError;
-use entrepot_chain_ledger::{Applied, LeafLookup, LookupError};
+use entrepot_chain_ledger::{Applied, Lookup, LookupError};
 use entrepot_chain_log::{NodeId, NodeStore, merkle::MerkleError};
 use entrepot_chain_statement::Hash;
 use rocksdb::{Direction, IteratorMode, WriteBatch};
@@ -116,7 +116,7 @@ impl NodeStore for ChainStore {
     }
 }
 
-impl LeafLookup for ChainStore {
+impl Lookup for ChainStore {
     fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LookupError> {
         self.index(leaf).map_err(|error| LookupError(Box::new(error)))
     }

@@ -2,9 +2,11 @@
 //! disk is missing. The server's tests use it too.
 
 use async_trait::async_trait;
-use entrepot_chain_ledger::{Leaf, LeafLookup, LeafTransaction, LookupError, Outcome, State, Submission};
+use entrepot_chain_ledger::{Leaf, LeafTransaction, Lookup, LookupError, Outcome, State, Submission};
 use entrepot_chain_log::{
-    Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TlogProof, cosignature_vkey, merkle,
+    Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TlogProof,
+    consortium::{Genesis, Member, MemberKeys, MemberRole, Members, VotingRule},
+    cosignature_vkey, merkle,
 };
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
 use entrepot_exchange_market::{
@@ -21,6 +23,14 @@ use std::{
 
 pub const ORIGIN: &str = "entrepot/test";
 
+/// A channel of one member with this cosigning key.
+fn genesis(validator: &SigningKey) -> Genesis {
+    let key = |seed| SigningKey::from_seed(&[seed; 32]).did();
+    let keys = MemberKeys { consensus: key(203), cosigning: validator.did(), transport: key(204) };
+    let member = Member { did: key(205), name: "exchange".to_owned(), role: MemberRole::Member, keys };
+    Genesis::new(ORIGIN, VotingRule::Majority, &Members::new(vec![member]).expect("one member")).expect("a genesis")
+}
+
 /// What the log holds.
 struct Content {
     state: State,
@@ -33,7 +43,7 @@ struct Content {
 #[derive(Default)]
 struct Indices(HashMap<Hash, u64>);
 
-impl LeafLookup for Indices {
+impl Lookup for Indices {
     fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LookupError> {
         Ok(self.0.get(leaf).copied())
     }
@@ -53,7 +63,7 @@ impl Default for MemoryLog {
         let validator = SigningKey::from_seed(&[202; 32]);
         Self {
             content: Mutex::new(Content {
-                state: State::genesis(ORIGIN),
+                state: State::genesis(&genesis(&validator)).expect("a channel begins"),
                 indices: Indices::default(),
                 tree: MerkleTree::new(),
                 checkpoints: BTreeMap::new(),
@@ -103,9 +113,10 @@ impl Notary for MemoryLog {
     async fn submit(&self, leaves: &[NotaryLeaf]) -> Result<Vec<NotaryOutcome>, NotaryError> {
         let mut content = self.content()?;
         let first = content.state.next_sequence(&self.submitter.did());
-        let sign = |(sequence, asked)| LeafTransaction::sign(ORIGIN, leaf(asked), sequence, &self.submitter);
+        let genesis = content.state.genesis_digest();
+        let sign = |(sequence, asked)| LeafTransaction::sign(&genesis, leaf(asked), sequence, &self.submitter).into();
         let transactions = (first..).zip(leaves).map(sign).collect();
-        let submissions = Submission::check(content.state.origin(), transactions);
+        let submissions = Submission::check(&genesis, transactions);
         let draft = content.state.draft(&content.indices, Timestamp(1), submissions).expect("lookups work");
         let mut index = content.state.log_size();
         for leaf in &draft.applied.leaves {
@@ -123,6 +134,7 @@ impl Notary for MemoryLog {
         }
         let told = draft.applied.verdicts.into_iter().map(|verdict| match verdict.outcome {
             Outcome::Accepted { index } => NotaryOutcome::Logged { index },
+            Outcome::Members(_) | Outcome::Right { .. } => unreachable!("only leaves are submitted"),
             Outcome::Rejected(why) => NotaryOutcome::Rejected { reason: format!("{}: {why}", why.code()) },
         });
         Ok(told.collect())
