@@ -11,6 +11,7 @@ pub mod consortium;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+pub mod state_tree;
 pub mod tile;
 pub mod trust;
 pub mod verify;
