@@ -1,10 +1,10 @@
 //! Channels of one member and of four, and an orderer that does what a test says.
 
 use entrepot_chain_ledger::{Leaf, LeafKind, LeafTransaction, Outcome};
+use entrepot_chain_log::codec::Reader;
 use entrepot_chain_log::consortium::{
     BlockHeader, CommitCertificate, Genesis, Member, MemberKeys, MemberRole, Members, VoteKind, VotingRule, vote_message,
 };
-use entrepot_chain_log::codec::Reader;
 use entrepot_chain_node::{Archive, Committed, Node, NodeConfig, NodeError, NodeKeys, Orderer, OrdererError, SoleMember, Submitter, Task};
 use entrepot_chain_statement::{Did, Envelope, Hash, Money, SigningKey, Timestamp, ids::JobId, statements::Refund};
 use std::{
@@ -93,7 +93,7 @@ pub fn indices(outcomes: &[Outcome]) -> Vec<u64> {
         .iter()
         .map(|outcome| match outcome {
             Outcome::Accepted { index } => *index,
-            Outcome::Rejected(why) => panic!("rejected: {why}"),
+            other => panic!("not logged: {other:?}"),
         })
         .collect()
 }

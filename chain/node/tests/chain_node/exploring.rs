@@ -49,7 +49,10 @@ async fn blocks_are_found_by_height_hash_and_time() {
     }
     assert_eq!(node.block_summary(7).expect("reads"), None);
     let at = |millis: i64| node.height_at(Timestamp(NOW.0 + millis)).expect("reads");
-    assert_eq!([at(-5), at(0), at(1), at(1000), at(4001), at(5000), at(5001)], [Some(1), Some(1), Some(2), Some(2), Some(6), Some(6), None]);
+    assert_eq!(
+        [at(-5), at(0), at(1), at(1000), at(4001), at(5000), at(5001)],
+        [Some(1), Some(1), Some(2), Some(2), Some(6), Some(6), None]
+    );
     shut(node).await;
 }
 

@@ -20,7 +20,10 @@ fn decoded(block: &[u8]) -> Block {
 }
 
 /// Submits without waiting for the answer.
-fn submit(at: &Directed, transactions: Vec<entrepot_chain_ledger::Transaction>) -> tokio::task::JoinHandle<Result<Vec<Outcome>, NodeError>> {
+fn submit(
+    at: &Directed,
+    transactions: Vec<entrepot_chain_ledger::Transaction>,
+) -> tokio::task::JoinHandle<Result<Vec<Outcome>, NodeError>> {
     let node = at.node.clone();
     tokio::spawn(async move { node.submit(transactions).await })
 }
