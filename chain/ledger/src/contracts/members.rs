@@ -188,6 +188,13 @@ fn can_pass(rule: VotingRule, members: &Members, proposal: &Proposal) -> bool {
 }
 
 impl Proposal {
+    /// The encoding, as the state's tree holds it.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.by.public_bytes());
         self.change.write(out);
