@@ -7,7 +7,7 @@ use entrepot_chain_statement::{Did, Hash};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries that changed, by key, with their new encodings; none for one that is gone.
-pub type Entries = BTreeMap<Hash, Option<Vec<u8>>>;
+pub(super) type Changes = BTreeMap<Hash, Option<Vec<u8>>>;
 
 /// Where the members that were decided last stand, as [`Members::encode`](entrepot_chain_log::consortium::Members::encode).
 pub fn members_key() -> Hash {
@@ -35,8 +35,8 @@ pub fn sequence_key(submitter: &Did) -> Hash {
 }
 
 /// What differs between the members' part of two states. The first block writes what the genesis says.
-pub(super) fn changed_membership(before: &State, after: &State) -> Entries {
-    let mut entries = Entries::new();
+pub(super) fn changed_membership(before: &State, after: &State) -> Changes {
+    let mut entries = Changes::new();
     let (old, new) = (&before.membership, &after.membership);
     let first = before.height == 0;
     if first || old.decided != new.decided {
@@ -58,15 +58,15 @@ pub(super) fn changed_membership(before: &State, after: &State) -> Entries {
 pub(super) fn commit(
     before: &State,
     after: &State,
-    entries: &Entries,
+    changes: &Changes,
     submitters: &BTreeSet<Did>,
     lookup: &dyn super::Lookup,
 ) -> Result<StateUpdate, LookupError> {
-    let stored = entries.iter().map(|(key, encoding)| (*key, encoding.as_deref().map(state_value)));
+    let stored = changes.iter().map(|(key, encoding)| (*key, encoding.as_deref().map(state_value)));
     let number = |submitter: &Did| after.sequences.get(submitter).map(|last| state_value(&last.to_be_bytes()));
     let numbers = submitters.iter().map(|submitter| (sequence_key(submitter), number(submitter)));
-    let changes: BTreeMap<Hash, Option<Hash>> = stored.chain(numbers).collect();
-    update(&before.state_root, &changes, &lookup).map_err(|error| LookupError(Box::new(error)))
+    let values: BTreeMap<Hash, Option<Hash>> = stored.chain(numbers).collect();
+    update(&before.state_root, &values, &lookup).map_err(|error| LookupError(Box::new(error)))
 }
 
 /// No change.
@@ -74,12 +74,12 @@ pub(super) fn untouched(state: &State) -> StateUpdate {
     StateUpdate { root: state.state_root, added: BTreeMap::new(), replaced: BTreeSet::new() }
 }
 
-/// A right of the state with this root.
-pub(super) fn right(root: &Hash, lookup: &dyn super::Lookup, right: &Hash) -> Result<Option<Right>, LookupError> {
+/// A right in the state with this root, which may be that of any height whose nodes are still kept.
+pub fn right(root: &Hash, lookup: &dyn super::Lookup, right: &Hash) -> Result<Option<Right>, LookupError> {
     let key = right_key(right);
     let Some(committed) = value(root, &key, &lookup).map_err(|error| LookupError(Box::new(error)))? else { return Ok(None) };
     let damaged = || LookupError(Box::new(DamagedEntry(key)));
-    let encoding = lookup.entry(&key)?.filter(|encoding| state_value(encoding) == committed).ok_or_else(damaged)?;
+    let encoding = lookup.entry(&committed)?.filter(|encoding| state_value(encoding) == committed).ok_or_else(damaged)?;
     Right::decode(&encoding).map(Some).map_err(|_| damaged())
 }
 

@@ -23,7 +23,6 @@ use entrepot_chain_log::{
     state_tree::{EMPTY_STATE, StateNodes, StateUpdate},
 };
 use entrepot_chain_statement::{Did, Hash, Timestamp};
-use entries::Entries;
 use run::Run;
 use sequences::Sequences;
 use std::{collections::BTreeMap, sync::Arc};
@@ -37,8 +36,8 @@ pub trait Lookup: StateNodes<Error = LookupError> {
     /// The index of a leaf, if the log holds it.
     fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LookupError>;
 
-    /// The newest encoding of an entry of state. It is held against the state's root, so a damaged one decides nothing.
-    fn entry(&self, key: &Hash) -> Result<Option<Vec<u8>>, LookupError>;
+    /// The encoding of an entry of state, by its [`state_value`](entrepot_chain_log::state_tree::state_value); it is held against that, so a damaged one decides nothing.
+    fn entry(&self, value: &Hash) -> Result<Option<Vec<u8>>, LookupError>;
 }
 
 /// The lookup failed: nothing can be said about a transaction.
@@ -89,9 +88,10 @@ pub struct Applied {
     pub leaves: Vec<Hash>,
     /// The nodes of the log's tree that became full.
     pub nodes: Vec<(NodeId, Hash)>,
-    /// Entries of state that changed, but for sequence numbers, which the state holds.
-    pub entries: Entries,
-    /// Nodes of the state's tree that came, and that are no longer needed for the newest state.
+    /// The encodings of entries of state that came, by their [`state_value`](entrepot_chain_log::state_tree::state_value); but for sequence numbers, which the state holds.
+    pub entries: BTreeMap<Hash, Vec<u8>>,
+    /// Nodes of the state's tree that came, by their names, and names of those that the newest state no longer needs. Replaying the chain
+    /// needs those too, and so does whoever asks about earlier heights.
     pub state_nodes: StateUpdate,
 }
 
@@ -306,7 +306,7 @@ impl State {
         let transactions: Vec<_> = submissions.into_iter().zip(changes).filter_map(|(tx, changes)| changes.then_some(tx)).collect();
         if transactions.is_empty() {
             // Not even what the genesis says, or what ends with the height.
-            applied = Applied { state: self.clone(), entries: Entries::new(), state_nodes: entries::untouched(self), ..applied };
+            applied = Applied { state: self.clone(), entries: BTreeMap::new(), state_nodes: entries::untouched(self), ..applied };
             return Ok(Draft { block: None, applied });
         }
         Ok(self.close(time, transactions, applied))

@@ -7,7 +7,7 @@ use crate::{
     signatures::{self, Checked},
     transaction::{LeafTransaction, MembersTransaction, RightTransaction, Transaction},
 };
-use entrepot_chain_log::{NodeId, leaf_hash};
+use entrepot_chain_log::{NodeId, leaf_hash, state_tree::state_value};
 use entrepot_chain_statement::{Did, Hash, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -62,10 +62,11 @@ impl<'a> Run<'a> {
     /// Everything is judged.
     pub fn end(mut self, before: &State, verdicts: Vec<Verdict>) -> Result<Applied, LookupError> {
         self.state.membership.end(before.membership.decided.clone());
-        let mut entries = entries::changed_membership(before, &self.state);
-        entries.extend(self.rights.iter().map(|(id, right)| (entries::right_key(id), Some(right.encode()))));
-        let state_nodes = entries::commit(before, &self.state, &entries, &self.submitters, self.lookup)?;
+        let mut changes = entries::changed_membership(before, &self.state);
+        changes.extend(self.rights.iter().map(|(id, right)| (entries::right_key(id), Some(right.encode()))));
+        let state_nodes = entries::commit(before, &self.state, &changes, &self.submitters, self.lookup)?;
         self.state.state_root = state_nodes.root;
+        let entries = changes.into_values().flatten().map(|encoding| (state_value(&encoding), encoding)).collect();
         Ok(Applied { state: self.state, verdicts, leaves: self.leaves, nodes: self.nodes, entries, state_nodes })
     }
 
