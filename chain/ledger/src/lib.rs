@@ -17,8 +17,11 @@ pub mod state;
 pub mod transaction;
 
 pub use block::Block;
-pub use contracts::members::Proposal;
-pub use entrepot_chain_log::{BlockHeader, DecodeError, KnownKeys, codec, consortium};
+pub use contracts::{
+    members::Proposal,
+    rights::{Right, RightStatus},
+};
+pub use entrepot_chain_log::{BlockHeader, DecodeError, KnownKeys, codec, consortium, state_tree};
 pub use kind::LeafKind;
 pub use outcome::{MembersOutcome, Outcome, Rejection};
 pub use signatures::Submission;

@@ -104,6 +104,8 @@ pub enum Rejection {
         /// Which.
         proposal: Hash,
     },
+    /// The name of the right is not that of its leaf, kind and first holder.
+    RightId,
     /// Nobody registered this right.
     NoSuchRight,
     /// The right is registered already.
@@ -152,6 +154,7 @@ impl Rejection {
             Self::TooManyProposals => "too_many_proposals",
             Self::TooManyOwnProposals => "too_many_own_proposals",
             Self::NoSuchProposal { .. } => "no_such_proposal",
+            Self::RightId => "right_id",
             Self::NoSuchRight => "no_such_right",
             Self::RightExists => "right_exists",
             Self::LeafNotLogged => "leaf_not_logged",
@@ -189,6 +192,7 @@ impl fmt::Display for Rejection {
             Self::NoSuchProposal { proposal } => {
                 write!(f, "the proposal {proposal} is not open: it was decided, refused or outdated, or never made")
             }
+            Self::RightId => write!(f, "the name of the right is not that of its leaf, kind and first holder"),
             Self::NoSuchRight => write!(f, "nobody registered this right; begin with an initial record"),
             Self::RightExists => write!(f, "the right is registered already"),
             Self::LeafNotLogged => write!(f, "the log has no such leaf; log the statement first"),

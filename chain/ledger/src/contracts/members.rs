@@ -188,6 +188,13 @@ fn can_pass(rule: VotingRule, members: &Members, proposal: &Proposal) -> bool {
 }
 
 impl Proposal {
+    /// The encoding, as the state's tree holds it.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.by.public_bytes());
         self.change.write(out);
@@ -245,5 +252,39 @@ impl Membership {
             proposals.insert(id, Proposal::read(reader, known)?);
         }
         Ok(Self { current, decided, rule, proposals })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use entrepot_chain_statement::SigningKey;
+
+    fn did(seed: u8, purpose: u8) -> Did {
+        let mut bytes = [seed; 32];
+        bytes[31] = purpose;
+        SigningKey::from_seed(&bytes).did()
+    }
+
+    fn member(seed: u8) -> Member {
+        let keys = MemberKeys { consensus: did(seed, 2), cosigning: did(seed, 3), transport: did(seed, 4) };
+        Member { did: did(seed, 1), name: "a member".to_owned(), role: MemberRole::Member, keys }
+    }
+
+    #[test]
+    fn a_proposal_ends_after_its_blocks() {
+        let members = Members::new((1..4).map(member).collect()).expect("members");
+        let genesis = Genesis::new("entrepot/test", VotingRule::Unanimous, &members).expect("a genesis");
+        let mut membership = Membership::genesis(&genesis).expect("a genesis");
+        let (proposal, leaves) = (Hash([1; 32]), MembersAction::Propose(MembersChange::Leave(did(3, 1))));
+        membership.begin(7);
+        assert_eq!(membership.act(7, proposal, &did(1, 1), &leaves), Ok(MembersOutcome::Open { proposal }));
+        membership.begin(7 + PROPOSAL_BLOCKS);
+        let vote = MembersAction::Vote { proposal, approve: true };
+        assert_eq!(membership.act(7 + PROPOSAL_BLOCKS, Hash([2; 32]), &did(2, 1), &vote), Ok(MembersOutcome::Open { proposal }));
+        membership.begin(8 + PROPOSAL_BLOCKS);
+        let late = membership.act(8 + PROPOSAL_BLOCKS, Hash([3; 32]), &did(3, 1), &vote);
+        assert_eq!(late, Err(Rejection::NoSuchProposal { proposal }));
+        assert_eq!(membership.decided, members);
     }
 }

@@ -23,6 +23,7 @@ impl State {
         out.extend_from_slice(&self.time.0.to_be_bytes());
         out.extend_from_slice(&self.log_size().to_be_bytes());
         out.extend_from_slice(&self.log_root().0);
+        out.extend_from_slice(&self.state_root.0);
         self.membership.write(&mut out);
         out.extend_from_slice(&u32::try_from(self.sequences.len()).unwrap_or(u32::MAX).to_be_bytes());
         for (did, last) in self.sequences.iter() {
@@ -42,6 +43,7 @@ impl State {
         let genesis = reader.hash()?;
         let (height, last_block, time) = (reader.u64()?, reader.hash()?, Timestamp(reader.i64()?));
         let (size, root) = (reader.u64()?, reader.hash()?);
+        let state_root = reader.hash()?;
         let membership = Membership::read(&mut reader, &mut known)?;
         let count = reader.u32()? as usize;
         if count > SUBMITTERS_MAX {
@@ -60,7 +62,17 @@ impl State {
         if (frontier.size(), frontier.root()) != (size, root) {
             return Err(StateError::Root);
         }
-        Ok(Self { origin: origin.into(), genesis, height, last_block, time, frontier, membership, sequences: Sequences::of(sequences) })
+        Ok(Self {
+            origin: origin.into(),
+            genesis,
+            height,
+            last_block,
+            time,
+            frontier,
+            membership,
+            sequences: Sequences::of(sequences),
+            state_root,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The ledger's state and how a block changes it. Pure: the same state and block give the same outcome on every machine.
 
 mod encoding;
+pub mod entries;
 mod run;
 mod sequences;
 
@@ -8,7 +9,10 @@ pub use encoding::StateError;
 
 use crate::{
     block::{BLOCK_TRANSACTIONS_MAX, Block, transactions_digest},
-    contracts::members::{Membership, Proposal},
+    contracts::{
+        members::{Membership, Proposal},
+        rights::Right,
+    },
     outcome::Outcome,
     signatures::{self, Checked, Submission},
     transaction::Transaction,
@@ -16,6 +20,7 @@ use crate::{
 use entrepot_chain_log::{
     Frontier, NodeId,
     consortium::{BlockHeader, Genesis, GenesisError, Members, VotingRule},
+    state_tree::{EMPTY_STATE, StateNodes, StateUpdate},
 };
 use entrepot_chain_statement::{Did, Hash, Timestamp};
 use run::Run;
@@ -25,10 +30,14 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Submitters of one log; each costs 40 bytes of state.
 pub const SUBMITTERS_MAX: usize = 1 << 16;
 
-/// Where that is found which the state does not hold itself. Implemented by whoever stores it.
-pub trait Lookup {
+/// Where that is found which the state does not hold itself: leaves, nodes of the state's tree, entries of state. Implemented by whoever
+/// stores them.
+pub trait Lookup: StateNodes<Error = LookupError> {
     /// The index of a leaf, if the log holds it.
     fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LookupError>;
+
+    /// The encoding of an entry of state, by its [`state_value`](entrepot_chain_log::state_tree::state_value); it is held against that, so a damaged one decides nothing.
+    fn entry(&self, value: &Hash) -> Result<Option<Vec<u8>>, LookupError>;
 }
 
 /// The lookup failed: nothing can be said about a transaction.
@@ -55,6 +64,8 @@ pub struct State {
     membership: Membership,
     /// The last sequence number of each submitter.
     sequences: Sequences,
+    /// Root of the tree of all entries of state.
+    state_root: Hash,
 }
 
 /// An outcome, and whether the transaction changed the state: one that did not need not be in a block.
@@ -77,6 +88,11 @@ pub struct Applied {
     pub leaves: Vec<Hash>,
     /// The nodes of the log's tree that became full.
     pub nodes: Vec<(NodeId, Hash)>,
+    /// The encodings of entries of state that came, by their [`state_value`](entrepot_chain_log::state_tree::state_value); but for sequence numbers, which the state holds.
+    pub entries: BTreeMap<Hash, Vec<u8>>,
+    /// Nodes of the state's tree that came, by their names, and names of those that the newest state no longer needs. Replaying the chain
+    /// needs those too, and so does whoever asks about earlier heights.
+    pub state_nodes: StateUpdate,
 }
 
 /// A block made from submissions, and what it does.
@@ -193,6 +209,7 @@ impl State {
             frontier: Frontier::default(),
             membership: Membership::genesis(genesis)?,
             sequences: Sequences::default(),
+            state_root: EMPTY_STATE,
         })
     }
 
@@ -260,6 +277,16 @@ impl State {
         &self.membership.proposals
     }
 
+    /// Root of the tree of all entries of state; empty before the first block, which writes what the genesis says.
+    pub fn state_root(&self) -> Hash {
+        self.state_root
+    }
+
+    /// A right, if it was ever registered.
+    pub fn right(&self, lookup: &dyn Lookup, right: &Hash) -> Result<Option<Right>, LookupError> {
+        entries::right(&self.state_root, lookup, right)
+    }
+
     /// The sequence number that this submitter uses next.
     pub fn next_sequence(&self, submitter: &Did) -> u64 {
         self.sequences.get(submitter).map_or(1, |last| last.saturating_add(1))
@@ -273,11 +300,13 @@ impl State {
         }
         let (submissions, checked): (Vec<_>, Vec<_>) =
             submissions.into_iter().map(|submission| (submission.transaction, submission.checked)).unzip();
-        let mut applied = self.execute(lookup, &submissions, Some(checked))?;
+        let time = time.max(self.time);
+        let mut applied = self.execute(lookup, time, &submissions, Some(checked))?;
         let changes = applied.verdicts.iter().map(|verdict| verdict.changes_state);
         let transactions: Vec<_> = submissions.into_iter().zip(changes).filter_map(|(tx, changes)| changes.then_some(tx)).collect();
         if transactions.is_empty() {
-            applied.state = self.clone();
+            // Not even what the genesis says, or what ends with the height.
+            applied = Applied { state: self.clone(), entries: BTreeMap::new(), state_nodes: entries::untouched(self), ..applied };
             return Ok(Draft { block: None, applied });
         }
         Ok(self.close(time, transactions, applied))
@@ -285,18 +314,19 @@ impl State {
 
     /// Makes a block without transactions, which ends its height and leaves the log as it is.
     pub fn draft_empty(&self, lookup: &dyn Lookup, time: Timestamp) -> Result<Draft, DraftError> {
-        Ok(self.close(time, Vec::new(), self.execute(lookup, &[], None)?))
+        let time = time.max(self.time);
+        Ok(self.close(time, Vec::new(), self.execute(lookup, time, &[], None)?))
     }
 
     fn close(&self, time: Timestamp, transactions: Vec<Transaction>, mut applied: Applied) -> Draft {
         let header = BlockHeader {
             height: self.height + 1,
             previous: self.last_block,
-            time: time.max(self.time),
+            time,
             transactions: transactions_digest(&transactions),
             log_size: applied.state.log_size(),
             log_root: applied.state.log_root(),
-            state_root: applied.state.root(),
+            state_root: applied.state.state_root,
             next_members: applied.state.members().digest(),
         };
         applied.state.follow(&header);
@@ -310,7 +340,7 @@ impl State {
         let height = header.height;
         // All at once; a member's own blocks hardly ever need it.
         let checked = (signatures == Signatures::Check).then(|| signatures::check(&block.transactions, &self.genesis));
-        let mut applied = self.execute(lookup, &block.transactions, checked)?;
+        let mut applied = self.execute(lookup, header.time, &block.transactions, checked)?;
         if !applied.verdicts.iter().all(|verdict| verdict.changes_state) {
             return Err(ApplyError::WithoutEffect { height });
         }
@@ -320,7 +350,7 @@ impl State {
         if applied.state.members().digest() != header.next_members {
             return Err(ApplyError::Members { height });
         }
-        if applied.state.root() != header.state_root {
+        if applied.state.state_root != header.state_root {
             return Err(ApplyError::State { height });
         }
         applied.state.follow(header);
@@ -356,15 +386,16 @@ impl State {
     }
 
     /// Without checks, a leaf that is stored in its place is trusted, and whatever else there is is checked one by one.
-    fn execute(&self, lookup: &dyn Lookup, transactions: &[Transaction], checked: Option<Vec<Checked>>) -> Result<Applied, LookupError> {
-        let mut run = Run::new(self, lookup, checked.is_none());
+    fn execute(
+        &self,
+        lookup: &dyn Lookup,
+        time: Timestamp,
+        transactions: &[Transaction],
+        checked: Option<Vec<Checked>>,
+    ) -> Result<Applied, LookupError> {
+        let mut run = Run::new(self, lookup, time, checked.is_none());
         let mut checked = checked.unwrap_or_default().into_iter();
         let verdicts = transactions.iter().map(|transaction| run.judge(transaction, checked.next())).collect::<Result<_, _>>()?;
-        run.state.membership.end(self.membership.decided.clone());
-        Ok(Applied { state: run.state, verdicts, leaves: run.leaves, nodes: run.nodes })
-    }
-
-    fn root(&self) -> Hash {
-        Hash([0; 32])
+        run.end(self, verdicts)
     }
 }

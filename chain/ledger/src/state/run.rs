@@ -1,29 +1,35 @@
 //! The transactions of one block, applied one after the other.
 
-use super::{Lookup, LookupError, SUBMITTERS_MAX, State, Verdict};
+use super::{Applied, Lookup, LookupError, SUBMITTERS_MAX, State, Verdict, entries};
 use crate::{
+    contracts::rights::{self, Right, Scene},
     outcome::{Outcome, Rejection},
     signatures::{self, Checked},
     transaction::{LeafTransaction, MembersTransaction, RightTransaction, Transaction},
 };
-use entrepot_chain_log::{NodeId, leaf_hash};
-use entrepot_chain_statement::{Did, Hash};
+use entrepot_chain_log::{NodeId, leaf_hash, state_tree::state_value};
+use entrepot_chain_statement::{Did, Hash, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Transactions being applied.
 pub(super) struct Run<'a> {
-    pub state: State,
+    state: State,
     lookup: &'a dyn Lookup,
     /// A leaf that is stored in its place is trusted.
     trusts_stored: bool,
-    /// The block's height.
+    /// The block's height and time.
     height: u64,
+    time: Timestamp,
     /// Size of the log before the block.
     size_before: u64,
     /// Leaves appended by this run.
     fresh: HashMap<Hash, u64>,
-    pub leaves: Vec<Hash>,
-    pub nodes: Vec<(NodeId, Hash)>,
+    leaves: Vec<Hash>,
+    nodes: Vec<(NodeId, Hash)>,
+    /// Whose numbers were used.
+    submitters: BTreeSet<Did>,
+    /// Rights that this run changed.
+    rights: BTreeMap<Hash, Right>,
 }
 
 /// Whether a number is the submitter's next.
@@ -34,12 +40,34 @@ enum Turn {
 }
 
 impl<'a> Run<'a> {
-    pub fn new(before: &State, lookup: &'a dyn Lookup, trusts_stored: bool) -> Self {
+    pub fn new(before: &State, lookup: &'a dyn Lookup, time: Timestamp, trusts_stored: bool) -> Self {
         let mut state = before.clone();
         let height = before.height.saturating_add(1);
         state.membership.begin(height);
-        let size_before = before.log_size();
-        Self { state, lookup, trusts_stored, height, size_before, fresh: HashMap::new(), leaves: Vec::new(), nodes: Vec::new() }
+        Self {
+            state,
+            lookup,
+            trusts_stored,
+            height,
+            time,
+            size_before: before.log_size(),
+            fresh: HashMap::new(),
+            leaves: Vec::new(),
+            nodes: Vec::new(),
+            submitters: BTreeSet::new(),
+            rights: BTreeMap::new(),
+        }
+    }
+
+    /// Everything is judged.
+    pub fn end(mut self, before: &State, verdicts: Vec<Verdict>) -> Result<Applied, LookupError> {
+        self.state.membership.end(before.membership.decided.clone());
+        let mut changes = entries::changed_membership(before, &self.state);
+        changes.extend(self.rights.iter().map(|(id, right)| (entries::right_key(id), Some(right.encode()))));
+        let state_nodes = entries::commit(before, &self.state, &changes, &self.submitters, self.lookup)?;
+        self.state.state_root = state_nodes.root;
+        let entries = changes.into_values().flatten().map(|encoding| (state_value(&encoding), encoding)).collect();
+        Ok(Applied { state: self.state, verdicts, leaves: self.leaves, nodes: self.nodes, entries, state_nodes })
     }
 
     /// One transaction. What was not checked is checked now, unless it is a leaf that is trusted.
@@ -104,11 +132,28 @@ impl<'a> Run<'a> {
         changed(done.map(Outcome::Members))
     }
 
-    fn right(&mut self, transaction: &RightTransaction, _bound: &[bool]) -> Result<Verdict, LookupError> {
+    fn right(&mut self, transaction: &RightTransaction, checked: &[bool]) -> Result<Verdict, LookupError> {
+        let RightTransaction { record, signatures, .. } = transaction;
+        // Read before the number is used up: a failed lookup must not leave half a transaction behind.
+        let right = match self.rights.get(&record.right) {
+            Some(right) => Some(right.clone()),
+            None => self.state.right(self.lookup, &record.right)?,
+        };
+        let is_logged = match rights::named_leaf(&record.action) {
+            Some(leaf) => self.fresh.contains_key(leaf) || self.lookup.index_of(leaf)?.is_some_and(|index| index < self.size_before),
+            None => false,
+        };
         if let Err(why) = self.take_turn(&transaction.submitter, transaction.sequence) {
             return Ok(unchanged(why));
         }
-        Ok(changed(Err(Rejection::NoSuchRight)))
+        let scene = Scene { height: self.height, time: self.time, members: &self.state.membership.decided, is_logged };
+        let followed = rights::follow(right, record, signatures, &scene)
+            .and_then(|(right, binds)| check_bonds(&binds, signatures, checked).map(|()| right));
+        Ok(changed(followed.map(|right| {
+            let records = right.records;
+            self.rights.insert(record.right, right);
+            Outcome::Right { records }
+        })))
     }
 
     fn take_turn(&mut self, submitter: &Did, sequence: u64) -> Result<(), Rejection> {
@@ -131,6 +176,9 @@ impl<'a> Run<'a> {
             return Err(Rejection::TooManySubmitters);
         }
         self.state.sequences.set(submitter, sequence);
+        if !self.submitters.contains(submitter) {
+            self.submitters.insert(submitter.clone());
+        }
         Ok(())
     }
 }

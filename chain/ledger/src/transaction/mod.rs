@@ -9,6 +9,7 @@ pub use leaf::{Leaf, LeafTransaction};
 pub use members::{MembersAction, MembersChange, MembersTransaction};
 pub(crate) use members::{read_bool, read_rule, rule_code};
 pub use right::{RightAction, RightKind, RightRecord, RightTransaction};
+pub(crate) use right::{read_expiry, write_expiry};
 
 use crate::codec::{DecodeError, KnownKeys, Reader};
 use entrepot_chain_statement::{Did, Hash, envelope::SIGNATURES_MAX};

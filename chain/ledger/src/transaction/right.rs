@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 /// What signers of a record sign begins so, then the genesis digest.
 const CONTEXT: &[u8] = b"entrepot/right-record/v1\n";
 
+const ID_CONTEXT: &[u8] = b"entrepot/right/v1\n";
+
 /// The three rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -25,6 +27,8 @@ pub enum RightKind {
 pub enum RightAction {
     /// It is registered. Its holder signs.
     Initial {
+        /// The leaf of the statement that describes it; it is in the log.
+        leaf: Hash,
         /// Who holds it.
         holder: Did,
         /// Until when; without, until it is cancelled.
@@ -37,7 +41,7 @@ pub enum RightAction {
     },
     /// Its statement is replaced. Its holder signs.
     Change {
-        /// The leaf of the statement that holds from now on.
+        /// The leaf of the statement that describes it from now on; it is in the log.
         leaf: Hash,
     },
     /// It lasts longer. Its holder signs.
@@ -62,7 +66,7 @@ pub enum RightAction {
 /// A record of a right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RightRecord {
-    /// The leaf of its initial registration: a salted hash, which says nothing to strangers.
+    /// Its [`RightRecord::id`].
     pub right: Hash,
     /// Which of the three it is.
     pub kind: RightKind,
@@ -112,6 +116,12 @@ impl RightKind {
 }
 
 impl RightRecord {
+    /// What names a right for good: the leaf of the statement that it was first registered with, a salted hash which says nothing to
+    /// strangers; its kind; and who held it first. So nobody takes the name of another's right by registering its leaf before.
+    pub fn id(leaf: &Hash, kind: RightKind, holder: &Did) -> Hash {
+        Hash::of(&[ID_CONTEXT, &leaf.0, &[kind.code()], &holder.public_bytes()])
+    }
+
     /// What its signers sign in the channel with this genesis digest.
     pub fn message(&self, genesis: &Hash) -> Vec<u8> {
         let mut message = [CONTEXT, &genesis.0].concat();
@@ -124,8 +134,9 @@ impl RightRecord {
         out.push(self.kind.code());
         out.extend_from_slice(&self.number.to_be_bytes());
         match &self.action {
-            RightAction::Initial { holder, expires } => {
+            RightAction::Initial { leaf, holder, expires } => {
                 out.push(1);
+                out.extend_from_slice(&leaf.0);
                 out.extend_from_slice(&holder.public_bytes());
                 write_expiry(out, *expires);
             }
@@ -156,7 +167,7 @@ impl RightRecord {
     fn read(reader: &mut Reader<'_>, known: &mut KnownKeys) -> Result<Self, DecodeError> {
         let (right, kind, number) = (reader.hash()?, RightKind::read(reader)?, reader.u64()?);
         let action = match reader.u8()? {
-            1 => RightAction::Initial { holder: reader.did(known)?, expires: read_expiry(reader)? },
+            1 => RightAction::Initial { leaf: reader.hash()?, holder: reader.did(known)?, expires: read_expiry(reader)? },
             2 => RightAction::Transfer { to: reader.did(known)? },
             3 => RightAction::Change { leaf: reader.hash()? },
             4 => RightAction::Renewal { expires: read_expiry(reader)? },
