@@ -1,10 +1,14 @@
 //! What explorers read: blocks, transactions, members, certificates. Pages go from the newest to the oldest; the last item of one is the
 //! cursor of the next. Everything read is durable.
 
-use crate::{Node, NodeError};
-use entrepot_chain_ledger::{Block, Outcome, Transaction};
-use entrepot_chain_log::consortium::{BlockHeader, CommitCertificate, Members};
+use crate::{Node, NodeError, store::described};
+use entrepot_chain_ledger::{Block, LookupError, Outcome, Right, State, Transaction};
+use entrepot_chain_log::{
+    consortium::{BlockHeader, CommitCertificate, Members},
+    state_tree::{self, StateProof, StateTreeError},
+};
 use entrepot_chain_statement::{Did, Hash, Timestamp};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Items of one page.
@@ -90,6 +94,19 @@ pub struct Evidence {
     pub height: u64,
     /// What the orderer makes of it.
     pub bytes: Vec<u8>,
+}
+
+/// What the state after a block says about a key, and the proof of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateEntry {
+    /// The header of the block, whose `state_root` the proof leads to.
+    pub header: BlockHeader,
+    /// Leads from the key to the root; shows that there is no entry if there is none.
+    pub proof: StateProof,
+    /// The value in the tree: the digest of the encoding. None if there is no entry.
+    pub value: Option<Hash>,
+    /// The entry's encoding. The sequence numbers of submitters are not kept.
+    pub encoding: Option<Vec<u8>>,
 }
 
 impl Node {
@@ -202,6 +219,30 @@ impl Node {
     /// Who signed that the block of this height is decided; none if there is no such block, or it was pruned and changed no members.
     pub fn certificate(&self, height: u64) -> Result<Option<CommitCertificate>, NodeError> {
         self.store().certificate(height)
+    }
+
+    /// The state after the last block.
+    pub fn state(&self) -> Arc<State> {
+        self.shared.state()
+    }
+
+    /// What the state after the block of this height says about a key, as in [`entrepot_chain_ledger::state::entries`]; none if there is no such
+    /// block. Pruning leaves it.
+    pub fn state_entry(&self, height: u64, key: &Hash) -> Result<Option<StateEntry>, NodeError> {
+        let store = self.store();
+        let Some((header, _)) = store.header(height)? else { return Ok(None) };
+        let damaged = |error: StateTreeError<LookupError>| NodeError::damaged(described(&error));
+        let proof = state_tree::prove(&header.state_root, key, store).map_err(damaged)?;
+        let value = state_tree::value(&header.state_root, key, store).map_err(damaged)?;
+        let encoding = value.map(|value| store.entry_of_state(&value)).transpose()?.flatten();
+        Ok(Some(StateEntry { header, proof, value, encoding }))
+    }
+
+    /// A right as it was after the block of this height; none if there was no such right, or there is no such block.
+    pub fn right_at(&self, height: u64, right: &Hash) -> Result<Option<Right>, NodeError> {
+        let Some((header, _)) = self.store().header(height)? else { return Ok(None) };
+        entrepot_chain_ledger::state::entries::right(&header.state_root, self.store(), right)
+            .map_err(|error| NodeError::damaged(described(&error)))
     }
 
     /// Everything that proves that a member misbehaved.

@@ -20,7 +20,7 @@ mod writer;
 
 pub use backup::restore;
 pub use error::NodeError;
-pub use explore::{BlockSummary, DecidedTransaction, Evidence, MembersStep, Place, TransactionVerdict};
+pub use explore::{BlockSummary, DecidedTransaction, Evidence, MembersStep, Place, StateEntry, TransactionVerdict};
 pub use node::{CosignatureAnswer, Node, NodeConfig, NodeHead, NodeKeys, Verified};
 pub use orderer::{Archive, ArchiveError, Committed, Orderer, OrdererError, SoleMember, Task};
 pub use pool::PROPOSAL_BYTES_MAX;

@@ -163,7 +163,7 @@ impl Pool {
         true
     }
 
-    /// The first that fit into a block.
+    /// The first that fit into a block. Those that came too early go last, by their numbers: what comes before them may be here by now.
     pub fn next_block(&self) -> (Vec<Hash>, Vec<Submission>) {
         let mut room = PROPOSAL_BYTES_MAX - HEADER_BYTES - 4;
         let fits = |entry: &&Entry| match room.checked_sub(4 + entry.pooled.bytes) {
@@ -173,7 +173,10 @@ impl Pool {
             }
             None => false,
         };
-        let first = self.entries.values().take(BLOCK_TRANSACTIONS_MAX).take_while(fits);
+        let mut early: Vec<_> = if self.has_early() { self.entries.values().filter(|entry| entry.early).collect() } else { Vec::new() };
+        early.sort_by_key(|entry| entry.pooled.sequence());
+        let all = self.entries.values().filter(|entry| !entry.early).chain(early);
+        let first = all.take(BLOCK_TRANSACTIONS_MAX).take_while(fits);
         first.map(|entry| (entry.pooled.hash, entry.pooled.submission.clone())).unzip()
     }
 
@@ -196,19 +199,13 @@ impl Pool {
         Some((entry.pooled, entry.waiters))
     }
 
-    /// Puts one at the end whose submitter's number is not in turn yet, if it is another member's: what comes before it may be on its way.
-    /// False if somebody here waits for it, or it is not there.
+    /// Keeps one whose submitter's number is not in turn yet, if it is another member's: what comes before it may be on its way. False if
+    /// somebody here waits for it, or it is not there.
     pub fn defer(&mut self, hash: &Hash) -> bool {
-        let Some(arrival) = self.arrivals.get_mut(hash) else { return false };
-        if self.entries.get(arrival).is_none_or(|entry| !entry.waiters.is_empty()) {
-            return false;
-        }
-        let Some(mut entry) = self.entries.remove(arrival) else { return false };
+        let entry = self.arrivals.get(hash).and_then(|arrival| self.entries.get_mut(arrival));
+        let Some(entry) = entry.filter(|entry| entry.waiters.is_empty()) else { return false };
         self.early += usize::from(!entry.early);
         entry.early = true;
-        self.last += 1;
-        *arrival = self.last;
-        self.entries.insert(self.last, entry);
         true
     }
 

@@ -64,11 +64,21 @@ pub(crate) fn replay(store: &ChainStore, base: State, depth: Depth<'_>) -> Resul
     Ok(state)
 }
 
-/// Whether the nodes that a block made full are stored, and the checkpoint after it.
+/// Whether the nodes that a block made full are stored, what it changed of the state, and the checkpoint after it.
 fn check_tree(store: &ChainStore, applied: &Applied, log: &NoteKey) -> Result<(), NodeError> {
     for (id, hash) in &applied.nodes {
         if store.node(*id)? != Some(*hash) {
             return Err(NodeError::damaged(format!("node {} of level {} of the log's tree", id.index, id.level)));
+        }
+    }
+    for (name, node) in &applied.state_nodes.added {
+        if store.node_of_state(name)? != Some(*node) {
+            return Err(NodeError::damaged(format!("the node {name} of the state")));
+        }
+    }
+    for (value, encoding) in &applied.entries {
+        if store.entry_of_state(value)?.as_ref() != Some(encoding) {
+            return Err(NodeError::damaged(format!("the entry {value} of the state")));
         }
     }
     if applied.leaves.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::{CHECKPOINTS, COSIGNATURES, ChainStore, Durability, LEAF_INDEX, LEAVES, NODES, StoredLeaf};
 use crate::NodeError;
-use entrepot_chain_ledger::{Applied, Lookup, LookupError};
+use entrepot_chain_ledger::Applied;
 use entrepot_chain_log::{NodeId, NodeStore, merkle::MerkleError};
 use entrepot_chain_statement::Hash;
 use rocksdb::{Direction, IteratorMode, WriteBatch};
@@ -113,12 +113,6 @@ impl NodeStore for ChainStore {
         let Some(bytes) = self.get(NODES, &node_key(id))? else { return Ok(None) };
         let bytes = bytes.try_into().map_err(|_| NodeError::damaged(format!("node {} of level {}", id.index, id.level)))?;
         Ok(Some(Hash(bytes)))
-    }
-}
-
-impl Lookup for ChainStore {
-    fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LookupError> {
-        self.index(leaf).map_err(|error| LookupError(Box::new(error)))
     }
 }
 

@@ -4,11 +4,12 @@ mod blocks;
 mod index;
 mod log;
 mod record;
+mod state;
 
 pub(crate) use record::BlockRecord;
 
 use crate::NodeError;
-use entrepot_chain_ledger::{Applied, State};
+use entrepot_chain_ledger::State;
 use entrepot_chain_log::{
     Frontier,
     consortium::{CommitCertificate, Members},
@@ -39,9 +40,11 @@ const LEAF_INDEX: &str = "leaf_index";
 const NODES: &str = "nodes";
 /// Hash of a node of the state's tree to its encoding.
 const STATE_NODES: &str = "state_nodes";
+/// Value of an entry of state to its encoding.
+const STATE_ENTRIES: &str = "state_entries";
 const CHECKPOINTS: &str = "checkpoints";
 const COSIGNATURES: &str = "cosignatures";
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     META,
     HEADERS,
     BLOCKS,
@@ -55,6 +58,7 @@ const COLUMNS: [&str; 15] = [
     LEAF_INDEX,
     NODES,
     STATE_NODES,
+    STATE_ENTRIES,
     CHECKPOINTS,
     COSIGNATURES,
 ];
@@ -202,11 +206,6 @@ impl ChainStore {
         entrepot_failpoint::reach("chain.before_commit");
         self.write(batch, Durability::Synced)?;
         entrepot_failpoint::reach("chain.after_commit");
-        Ok(())
-    }
-
-    fn put_state(&self, batch: &mut WriteBatch, applied: &Applied) -> Result<(), NodeError> {
-        batch.put_cf(self.column(META)?, STATE_KEY, applied.state.encode());
         Ok(())
     }
 }

@@ -1,7 +1,11 @@
 //! What explorers find, also after old blocks are gone.
 
 use super::channel::*;
-use entrepot_chain_ledger::{Leaf, MembersAction, MembersChange, MembersTransaction, Outcome, Transaction};
+use entrepot_chain_ledger::{
+    Leaf, MembersAction, MembersChange, MembersTransaction, Outcome, RightAction, RightKind, RightRecord, RightTransaction, Transaction,
+    state::entries::right_key,
+};
+use entrepot_chain_log::state_tree::state_value;
 use entrepot_chain_node::{Node, NodeError, NodeHead, Place, Submitter, TransactionVerdict};
 use entrepot_chain_statement::Timestamp;
 use std::{
@@ -166,4 +170,37 @@ async fn changes_of_the_members_are_found_with_what_proves_them() {
     assert_eq!(node.members_steps(3, 10).expect("reads"), []);
     node.prune(0).expect("prunes");
     assert_eq!(node.members_steps(0, 10).expect("reads"), steps, "pruning leaves them");
+}
+
+#[tokio::test]
+async fn who_held_a_right_is_proved_for_every_height() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = open(folder.path());
+    let genesis = genesis().digest();
+    submitter(&node).submit(&leaves(0..1)).await.expect("submits");
+    let (first, second, leaf) = (key(41), key(42), leaf(0).leaf);
+    let right = RightRecord::id(&leaf, RightKind::Hold, &first.did());
+    let initial = RightAction::Initial { leaf, holder: first.did(), expires: None };
+    let transfer = RightAction::Transfer { to: second.did() };
+    for (number, action, signers) in [(0, initial, vec![&first]), (1, transfer, vec![&first, &second])] {
+        let record = RightRecord { right, kind: RightKind::Hold, number, action };
+        let transaction = RightTransaction::sign(&genesis, record, &signers, number + 1, &first);
+        assert_eq!(node.submit(vec![transaction]).await.expect("submits"), [Outcome::Right { records: number + 1 }]);
+    }
+    assert_eq!(node.transactions_of(&second.did(), None, 9).expect("reads").len(), 1);
+    node.prune(0).expect("prunes");
+    shut(node).await;
+    let node = open(folder.path());
+    let held = |height| node.right_at(height, &right).expect("reads").map(|right| right.holder);
+    assert_eq!([held(1), held(2), held(3), held(4)], [None, Some(first.did()), Some(second.did()), None]);
+    for height in 1..=3 {
+        let entry = node.state_entry(height, &right_key(&right)).expect("reads").expect("there is such a block");
+        assert_eq!(entry.value, entry.encoding.as_deref().map(state_value));
+        assert_eq!(entry.encoding.is_some(), height > 1);
+        entry.proof.verify(&entry.header.state_root, &right_key(&right), entry.value.as_ref()).expect("leads to the root");
+        let other = state_value(b"another");
+        assert!(entry.proof.verify(&entry.header.state_root, &right_key(&right), Some(&other)).is_err());
+    }
+    assert_eq!(node.state_entry(4, &right_key(&right)).expect("reads"), None);
+    shut(node).await;
 }

@@ -7,6 +7,7 @@ use entrepot_chain_log::{
     Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TlogProof,
     consortium::{Genesis, Member, MemberKeys, MemberRole, Members, VotingRule},
     cosignature_vkey, merkle,
+    state_tree::{StateNode, StateNodes},
 };
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
 use entrepot_exchange_market::{
@@ -34,18 +35,34 @@ fn genesis(validator: &SigningKey) -> Genesis {
 /// What the log holds.
 struct Content {
     state: State,
-    indices: Indices,
+    stored: Stored,
     tree: MerkleTree,
     checkpoints: BTreeMap<u64, SignedCheckpoint>,
     witnesses: BTreeMap<u64, usize>,
 }
 
+/// What the ledger looks up.
 #[derive(Default)]
-struct Indices(HashMap<Hash, u64>);
+struct Stored {
+    indices: HashMap<Hash, u64>,
+    nodes: BTreeMap<Hash, StateNode>,
+    entries: BTreeMap<Hash, Vec<u8>>,
+}
 
-impl Lookup for Indices {
+impl StateNodes for Stored {
+    type Error = LookupError;
+    fn state_node(&self, name: &Hash) -> Result<Option<StateNode>, LookupError> {
+        Ok(self.nodes.get(name).copied())
+    }
+}
+
+impl Lookup for Stored {
     fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LookupError> {
-        Ok(self.0.get(leaf).copied())
+        Ok(self.indices.get(leaf).copied())
+    }
+
+    fn entry(&self, value: &Hash) -> Result<Option<Vec<u8>>, LookupError> {
+        Ok(self.entries.get(value).cloned())
     }
 }
 
@@ -64,7 +81,7 @@ impl Default for MemoryLog {
         Self {
             content: Mutex::new(Content {
                 state: State::genesis(&genesis(&validator)).expect("a channel begins"),
-                indices: Indices::default(),
+                stored: Stored::default(),
                 tree: MerkleTree::new(),
                 checkpoints: BTreeMap::new(),
                 witnesses: BTreeMap::new(),
@@ -117,13 +134,15 @@ impl Notary for MemoryLog {
         let sign = |(sequence, asked)| LeafTransaction::sign(&genesis, leaf(asked), sequence, &self.submitter).into();
         let transactions = (first..).zip(leaves).map(sign).collect();
         let submissions = Submission::check(&genesis, transactions);
-        let draft = content.state.draft(&content.indices, Timestamp(1), submissions).expect("lookups work");
+        let draft = content.state.draft(&content.stored, Timestamp(1), submissions).expect("lookups work");
         let mut index = content.state.log_size();
         for leaf in &draft.applied.leaves {
-            content.indices.0.insert(*leaf, index);
+            content.stored.indices.insert(*leaf, index);
             content.tree.push(&leaf.0);
             index += 1;
         }
+        content.stored.nodes.extend(draft.applied.state_nodes.added);
+        content.stored.entries.extend(draft.applied.entries);
         content.state = draft.applied.state;
         if !draft.applied.leaves.is_empty() {
             let unsigned = Checkpoint { origin: ORIGIN.to_owned(), size: index, root: content.state.log_root() };
@@ -143,7 +162,7 @@ impl Notary for MemoryLog {
     async fn proof(&self, leaf: &Hash) -> Result<Option<String>, NotaryError> {
         let found = {
             let content = self.content()?;
-            content.indices.0.get(leaf).copied().map(|index| {
+            content.stored.indices.get(leaf).copied().map(|index| {
                 let covering = content.witnesses.range(index + 1..);
                 (index, covering.max_by_key(|(size, count)| (**count, **size)).map(|(size, _)| *size))
             })
@@ -180,7 +199,7 @@ impl Notary for MemoryLog {
 
     async fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, NotaryError> {
         let content = self.content()?;
-        let entry = |index| Ok(content.indices.0.iter().find(|(_, at)| **at == index).map(|(leaf, _)| *leaf));
+        let entry = |index| Ok(content.stored.indices.iter().find(|(_, at)| **at == index).map(|(leaf, _)| *leaf));
         Ok(tile.read(content.state.log_size(), &content.tree, entry).expect("nodes are there"))
     }
 
