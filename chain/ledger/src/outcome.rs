@@ -75,8 +75,8 @@ pub enum Rejection {
         /// Whose.
         key: Did,
     },
-    /// More keys or signatures than an encoding holds.
-    TooManySignatures,
+    /// More keys, more signatures or a longer name than an encoding holds.
+    TooLong,
     /// The log knows as many submitters as it may.
     TooManySubmitters,
     /// Only members decide about members.
@@ -144,7 +144,7 @@ impl Rejection {
             Self::Unbound { .. } => "unbound",
             Self::NotBound { .. } => "not_bound",
             Self::BadSignature { .. } => "bad_signature",
-            Self::TooManySignatures => "too_many_signatures",
+            Self::TooLong => "too_long",
             Self::TooManySubmitters => "too_many_submitters",
             Self::NotMember { .. } => "not_member",
             Self::NoSuchMember { .. } => "no_such_member",
@@ -180,7 +180,7 @@ impl fmt::Display for Rejection {
             Self::Unbound { key } => write!(f, "{key} is bound and has not signed"),
             Self::NotBound { key } => write!(f, "{key} signed without being bound"),
             Self::BadSignature { key } => write!(f, "the signature of {key} is wrong"),
-            Self::TooManySignatures => write!(f, "there are too many keys or signatures"),
+            Self::TooLong => write!(f, "there are too many keys or signatures, or a name is too long"),
             Self::TooManySubmitters => write!(f, "the log takes no further submitter"),
             Self::NotMember { key } => write!(f, "{key} is no member; only members decide about members"),
             Self::NoSuchMember { key } => write!(f, "{key}, who is to go, is no member"),

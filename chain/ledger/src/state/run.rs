@@ -73,7 +73,7 @@ impl<'a> Run<'a> {
     /// One transaction. What was not checked is checked now, unless it is a leaf that is trusted.
     pub fn judge(&mut self, transaction: &Transaction, checked: Option<Checked>) -> Result<Verdict, LookupError> {
         if !transaction.fits() {
-            return Ok(unchanged(Rejection::TooManySignatures));
+            return Ok(unchanged(Rejection::TooLong));
         }
         let stored = match transaction {
             Transaction::Leaf(transaction) => self.lookup.index_of(&transaction.leaf.leaf)?,

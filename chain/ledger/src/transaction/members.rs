@@ -2,7 +2,7 @@
 
 use super::{Frame, MEMBERS, write_frame};
 use crate::codec::{DecodeError, KnownKeys, Reader};
-use entrepot_chain_log::consortium::{Member, MemberKeys, VotingRule};
+use entrepot_chain_log::consortium::{MEMBER_NAME_MAX_BYTES, Member, MemberKeys, VotingRule};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
 
 /// A change of the members, or of the rule by which they change.
@@ -97,6 +97,15 @@ impl MembersTransaction {
         };
         let Frame { submitter, sequence } = frame;
         Ok(Self { action, submitter, sequence, submitter_signature: reader.array()? })
+    }
+
+    pub(super) fn fits(&self) -> bool {
+        match &self.action {
+            MembersAction::Propose(MembersChange::Join(joins) | MembersChange::Replace { joins, .. }) => {
+                joins.name.len() <= MEMBER_NAME_MAX_BYTES
+            }
+            _ => true,
+        }
     }
 }
 

@@ -96,7 +96,7 @@ impl Transaction {
     pub fn fits(&self) -> bool {
         match self {
             Self::Leaf(transaction) => transaction.fits(),
-            Self::Members(_) => true,
+            Self::Members(transaction) => transaction.fits(),
             Self::Right(transaction) => transaction.fits(),
         }
     }

@@ -1,10 +1,10 @@
 //! Pinned encodings; what hostile bytes do not do.
 
-use crate::support::{Node, Stored, consortium, genesis, key, keys, member, organisation, transaction};
+use crate::support::{Node, Stored, consortium, genesis, key, keys, leaf, member, organisation, transaction};
 use entrepot_chain_ledger::{
-    Block, DecodeError, KnownKeys, MembersAction, MembersChange, MembersTransaction, Outcome, Rejection, Right, RightAction, RightKind,
-    RightRecord, RightTransaction, Signatures, State, Transaction,
-    consortium::{MemberRole, VotingRule},
+    Block, DecodeError, KnownKeys, LeafTransaction, MembersAction, MembersChange, MembersTransaction, Outcome, Rejection, Right,
+    RightAction, RightKind, RightRecord, RightTransaction, Signatures, State, Transaction,
+    consortium::{Member, MemberRole, VotingRule},
 };
 use entrepot_chain_log::Frontier;
 use entrepot_chain_statement::{Hash, Timestamp};
@@ -109,6 +109,28 @@ fn what_is_encoded_is_decoded_and_nothing_else() {
     let load = |size| Frontier::load(&node.tree, size);
     assert_eq!(State::decode(&state, load).expect("decodes"), node.state);
     assert!(State::decode(&state, |_| Ok::<_, ()>(Frontier::default())).is_err(), "another tree");
+}
+
+#[test]
+fn what_could_not_be_decoded_again_makes_no_block() {
+    let mut node = Node::new();
+    let genesis = genesis().digest();
+    let name = "x".repeat(65);
+    let change = MembersAction::Propose(MembersChange::Join(Member { name, ..member(3, MemberRole::Member) }));
+    let mut wide = leaf(1);
+    wide.binds = (0..17).map(|seed| key(seed).did()).collect();
+    let record = RightRecord { right: Hash([6; 32]), kind: RightKind::Process, number: 0, action: RightAction::Cancellation };
+    let signers: Vec<_> = (0..17).map(key).collect();
+    let transactions: [Transaction; 3] = [
+        MembersTransaction::sign(&genesis, change, 1, &organisation(100)).into(),
+        LeafTransaction::sign(&genesis, wide, 1, &key(9)).into(),
+        RightTransaction::sign(&genesis, record, &signers.iter().collect::<Vec<_>>(), 1, &key(9)).into(),
+    ];
+    for transaction in transactions {
+        assert!(Transaction::decode(&transaction.encode(), &mut KnownKeys::default()).is_err());
+        let (block, outcomes) = node.submit(1, vec![transaction]);
+        assert_eq!((block, outcomes), (None, vec![Outcome::Rejected(Rejection::TooLong)]));
+    }
 }
 
 #[test]
