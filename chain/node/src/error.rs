@@ -71,8 +71,8 @@ pub enum NodeError {
         #[source]
         source: Arc<ApplyError>,
     },
-    /// The orderer decided on something that is no block, or on another block than its certificate says.
-    #[error("what was decided at height {height} is not the block that its certificate is of")]
+    /// The orderer decided on something that is no block, or its certificate does not show that the members decided on it.
+    #[error("what was decided at height {height} is no block that its certificate shows to be the members' decision")]
     Decision {
         /// The height.
         height: u64,

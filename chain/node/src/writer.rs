@@ -302,10 +302,14 @@ impl<O: Orderer> Writer<O> {
         }
         let (shared, before, time) = (self.shared.clone(), self.state.clone(), (self.shared.clock)());
         let (record, cosigned) = blocking(move || {
-            let state = &record.applied.state;
+            let (state, members) = (&record.applied.state, before.members());
+            // Alone the signature was made a moment ago, in this process.
+            if members.count() > 1 && certificate.verify(&before.genesis_digest(), members).is_err() {
+                return Err(NodeError::Decision { height: certificate.height });
+            }
             let signed = if record.applied.leaves.is_empty() { None } else { Some(shared.sign_checkpoint(state, time)?) };
             let note = signed.as_ref().map(|(checkpoint, _)| checkpoint.to_string());
-            shared.store.commit(&record, &certificate, before.members(), note.as_deref())?;
+            shared.store.commit(&record, &certificate, members, note.as_deref())?;
             Ok::<_, NodeError>((record, signed.map(|(checkpoint, line)| (checkpoint.checkpoint().size, line))))
         })
         .await??;
@@ -390,7 +394,10 @@ impl<O: Orderer> Writer<O> {
             if pooled.sequence() < self.state.next_sequence(pooled.submitter()) || !self.pool.has_room() {
                 continue;
             }
-            added |= self.pool.add(pooled, None, self.state.height());
+            let (hash, is_early) = (pooled.hash, self.has_no_turn(&pooled));
+            if self.pool.add(pooled, None, self.state.height()) {
+                added |= !(is_early && self.pool.defer(&hash));
+            }
         }
         if added {
             self.orderer.offer(Vec::new());

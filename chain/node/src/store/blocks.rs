@@ -10,6 +10,9 @@ use entrepot_chain_log::{
 use entrepot_chain_statement::Hash;
 use rocksdb::{Direction, IteratorMode, WriteBatch};
 
+/// A key and its value.
+type Item = (Box<[u8]>, Box<[u8]>);
+
 impl ChainStore {
     pub(super) fn put_block(&self, batch: &mut WriteBatch, record: &BlockRecord, certificate: &CommitCertificate) -> Result<(), NodeError> {
         let height = record.block.header.height.to_be_bytes();
@@ -81,7 +84,7 @@ impl ChainStore {
         let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
         let key = first.to_be_bytes();
         let changes = self.db.iterator_cf(self.column(MEMBERS)?, IteratorMode::From(&key, Direction::Forward));
-        let read = |item: Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>| {
+        let read = |item: Result<Item, rocksdb::Error>| {
             let (key, value) = item.map_err(NodeError::database("reading members"))?;
             let height = height_of(&key)?;
             Ok((height, decode_members(height, &value)?))
@@ -104,7 +107,7 @@ impl ChainStore {
 
     /// All evidence, by height.
     pub fn evidence(&self) -> Result<Vec<(u64, Vec<u8>)>, NodeError> {
-        let read = |item: Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>| {
+        let read = |item: Result<Item, rocksdb::Error>| {
             let (key, value) = item.map_err(NodeError::database("reading evidence"))?;
             Ok((height_of(key.get(..8).unwrap_or_default())?, value.into_vec()))
         };
