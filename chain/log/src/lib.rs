@@ -11,15 +11,16 @@ pub mod consortium;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+pub mod state_tree;
 pub mod tile;
 pub mod trust;
 pub mod verify;
 pub mod witness;
 
 pub use bundle::{BundleEntry, Certificate, ReceiptBundle};
+pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use codec::{DecodeError, KnownKeys};
 pub use consortium::{BlockHeader, CommitCertificate, Genesis, Member, Members};
-pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use merkle::{Frontier, MerkleTree, NodeId, NodeStore, leaf_hash};
 pub use note::{KeyKind, NoteError, NoteKey, NoteSignature, NoteSigner, SignedNote, cosignature_vkey};
 pub use proof::TlogProof;

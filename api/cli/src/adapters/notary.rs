@@ -48,6 +48,10 @@ impl Notary for NodeNotary {
         let outcomes = self.submitter.submit(&leaves).await.map_err(failed)?;
         let told = outcomes.into_iter().map(|outcome| match outcome {
             Outcome::Accepted { index } => NotaryOutcome::Logged { index },
+            // No leaf is answered so.
+            Outcome::Members(_) | Outcome::Right { .. } => {
+                NotaryOutcome::Rejected { reason: "the ledger took it for something else".to_owned() }
+            }
             Outcome::Rejected(rejection) => NotaryOutcome::Rejected { reason: rejection.to_string() },
         });
         Ok(told.collect())

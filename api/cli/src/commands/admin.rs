@@ -9,8 +9,8 @@ use crate::{
     output::Output,
 };
 use clap::{Args, Subcommand};
-use entrepot_chain_node::{Node, NodeKeys, SoleMember};
-use entrepot_chain_statement::{Envelope, SigningKey};
+use entrepot_chain_node::Node;
+use entrepot_chain_statement::Envelope;
 use entrepot_exchange_market::participant::bootstrap_operator;
 use entrepot_exchange_store::{
     Store,
@@ -240,13 +240,13 @@ async fn restore_into(data_dir: &Path, backup: &Path, config: Option<&Path>) -> 
         copy(entry.path(), data_dir.join("keys").join(entry.file_name()))?;
     }
     let keys = ExchangeKeys::open(data_dir, &settings.grpc_names)?;
-    let clone = |key: &SigningKey| SigningKey::from_seed(&key.seed());
-    let node_keys = NodeKeys { log: clone(&keys.log.signing), cosigning: clone(&keys.exchange.witness) };
-    entrepot_chain_node::restore(&backup.join("chain"), node_config(&settings), &node_keys).await.map_err(anyhow::Error::from)?;
+    let (node_keys, node_config) = (keys.node(), node_config(&settings, &keys)?);
+    entrepot_chain_node::restore(&backup.join("chain"), node_config.clone(), &node_keys).await.map_err(anyhow::Error::from)?;
     let report = read_books(data_dir).await?;
     books_outcome(&report).map_err(|failure| Failure::new(failure.code, books_text(&report)))?;
     // The chain alone: whether keys and settings go together is for `serve` to say, which may run elsewhere.
-    let node = Node::open(node_config(&settings), node_keys, SoleMember::default()).map_err(anyhow::Error::from)?;
+    let orderer = node_keys.sole_member(&node_config.genesis);
+    let node = Node::open(node_config, node_keys, orderer).map_err(anyhow::Error::from)?;
     let log_entries = node.head().log_size;
     node.close().await;
     Ok((report, log_entries))

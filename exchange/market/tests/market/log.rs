@@ -2,9 +2,12 @@
 //! disk is missing. The server's tests use it too.
 
 use async_trait::async_trait;
-use entrepot_chain_ledger::{Leaf, LeafLookup, LeafTransaction, LookupError, Outcome, State, Submission};
+use entrepot_chain_ledger::{Leaf, LeafTransaction, Lookup, LookupError, Outcome, State, Submission};
 use entrepot_chain_log::{
-    Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TlogProof, cosignature_vkey, merkle,
+    Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TlogProof,
+    consortium::{Genesis, Member, MemberKeys, MemberRole, Members, VotingRule},
+    cosignature_vkey, merkle,
+    state_tree::{StateNode, StateNodes},
 };
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
 use entrepot_exchange_market::{
@@ -21,21 +24,45 @@ use std::{
 
 pub const ORIGIN: &str = "entrepot/test";
 
+/// A channel of one member with this cosigning key.
+fn genesis(validator: &SigningKey) -> Genesis {
+    let key = |seed| SigningKey::from_seed(&[seed; 32]).did();
+    let keys = MemberKeys { consensus: key(203), cosigning: validator.did(), transport: key(204) };
+    let member = Member { did: key(205), name: "exchange".to_owned(), role: MemberRole::Member, keys };
+    Genesis::new(ORIGIN, VotingRule::Majority, &Members::new(vec![member]).expect("one member")).expect("a genesis")
+}
+
 /// What the log holds.
 struct Content {
     state: State,
-    indices: Indices,
+    stored: Stored,
     tree: MerkleTree,
     checkpoints: BTreeMap<u64, SignedCheckpoint>,
     witnesses: BTreeMap<u64, usize>,
 }
 
+/// What the ledger looks up.
 #[derive(Default)]
-struct Indices(HashMap<Hash, u64>);
+struct Stored {
+    indices: HashMap<Hash, u64>,
+    nodes: BTreeMap<Hash, StateNode>,
+    entries: BTreeMap<Hash, Vec<u8>>,
+}
 
-impl LeafLookup for Indices {
+impl StateNodes for Stored {
+    type Error = LookupError;
+    fn state_node(&self, name: &Hash) -> Result<Option<StateNode>, LookupError> {
+        Ok(self.nodes.get(name).copied())
+    }
+}
+
+impl Lookup for Stored {
     fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LookupError> {
-        Ok(self.0.get(leaf).copied())
+        Ok(self.indices.get(leaf).copied())
+    }
+
+    fn entry(&self, value: &Hash) -> Result<Option<Vec<u8>>, LookupError> {
+        Ok(self.entries.get(value).cloned())
     }
 }
 
@@ -53,8 +80,8 @@ impl Default for MemoryLog {
         let validator = SigningKey::from_seed(&[202; 32]);
         Self {
             content: Mutex::new(Content {
-                state: State::genesis(ORIGIN),
-                indices: Indices::default(),
+                state: State::genesis(&genesis(&validator)).expect("a channel begins"),
+                stored: Stored::default(),
                 tree: MerkleTree::new(),
                 checkpoints: BTreeMap::new(),
                 witnesses: BTreeMap::new(),
@@ -103,16 +130,19 @@ impl Notary for MemoryLog {
     async fn submit(&self, leaves: &[NotaryLeaf]) -> Result<Vec<NotaryOutcome>, NotaryError> {
         let mut content = self.content()?;
         let first = content.state.next_sequence(&self.submitter.did());
-        let sign = |(sequence, asked)| LeafTransaction::sign(ORIGIN, leaf(asked), sequence, &self.submitter);
+        let genesis = content.state.genesis_digest();
+        let sign = |(sequence, asked)| LeafTransaction::sign(&genesis, leaf(asked), sequence, &self.submitter).into();
         let transactions = (first..).zip(leaves).map(sign).collect();
-        let submissions = Submission::check(content.state.origin(), transactions);
-        let draft = content.state.draft(&content.indices, Timestamp(1), submissions).expect("lookups work");
+        let submissions = Submission::check(&genesis, transactions);
+        let draft = content.state.draft(&content.stored, Timestamp(1), submissions).expect("lookups work");
         let mut index = content.state.log_size();
         for leaf in &draft.applied.leaves {
-            content.indices.0.insert(*leaf, index);
+            content.stored.indices.insert(*leaf, index);
             content.tree.push(&leaf.0);
             index += 1;
         }
+        content.stored.nodes.extend(draft.applied.state_nodes.added);
+        content.stored.entries.extend(draft.applied.entries);
         content.state = draft.applied.state;
         if !draft.applied.leaves.is_empty() {
             let unsigned = Checkpoint { origin: ORIGIN.to_owned(), size: index, root: content.state.log_root() };
@@ -123,6 +153,7 @@ impl Notary for MemoryLog {
         }
         let told = draft.applied.verdicts.into_iter().map(|verdict| match verdict.outcome {
             Outcome::Accepted { index } => NotaryOutcome::Logged { index },
+            Outcome::Members(_) | Outcome::Right { .. } => unreachable!("only leaves are submitted"),
             Outcome::Rejected(why) => NotaryOutcome::Rejected { reason: format!("{}: {why}", why.code()) },
         });
         Ok(told.collect())
@@ -131,7 +162,7 @@ impl Notary for MemoryLog {
     async fn proof(&self, leaf: &Hash) -> Result<Option<String>, NotaryError> {
         let found = {
             let content = self.content()?;
-            content.indices.0.get(leaf).copied().map(|index| {
+            content.stored.indices.get(leaf).copied().map(|index| {
                 let covering = content.witnesses.range(index + 1..);
                 (index, covering.max_by_key(|(size, count)| (**count, **size)).map(|(size, _)| *size))
             })
@@ -168,7 +199,7 @@ impl Notary for MemoryLog {
 
     async fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, NotaryError> {
         let content = self.content()?;
-        let entry = |index| Ok(content.indices.0.iter().find(|(_, at)| **at == index).map(|(leaf, _)| *leaf));
+        let entry = |index| Ok(content.stored.indices.iter().find(|(_, at)| **at == index).map(|(leaf, _)| *leaf));
         Ok(tile.read(content.state.log_size(), &content.tree, entry).expect("nodes are there"))
     }
 

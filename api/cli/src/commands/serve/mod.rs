@@ -21,7 +21,7 @@ use entrepot_api_server::{
     backup, router, serve, tls,
     workforce::{self, Registry},
 };
-use entrepot_chain_node::{Node, NodeConfig, NodeKeys, SoleMember};
+use entrepot_chain_node::{Node, NodeConfig};
 use entrepot_chain_statement::SigningKey;
 use entrepot_exchange_domain::Clock;
 use entrepot_exchange_market::{
@@ -113,12 +113,9 @@ impl Exchange {
         let keys = ExchangeKeys::open(&settings.data_dir, &settings.grpc_names)?;
         keys.check_names(&settings.grpc_names)?;
         let copy = |key: &SigningKey| SigningKey::from_seed(&key.seed());
-        let node = Node::open(
-            node_config(settings),
-            NodeKeys { log: copy(&keys.log.signing), cosigning: copy(&keys.exchange.witness) },
-            SoleMember::default(),
-        )
-        .map_err(anyhow::Error::from)?;
+        let config = node_config(settings, &keys)?;
+        let orderer = keys.node().sole_member(&config.genesis);
+        let node = Node::open(config, keys.node(), orderer).map_err(anyhow::Error::from)?;
         let store = Store::open(&database(&settings.data_dir)).await.map_err(anyhow::Error::from)?;
         let registry = Arc::new(Registry::default());
         let market = Arc::new(Market {
@@ -211,7 +208,7 @@ impl Exchange {
             "rest": url(&settings.rest_url, "rest_url", scheme, rest)?,
             "grpc": url(&settings.grpc_url, "grpc_url", "https", grpc)?,
             "grpc_ca": certificate,
-            "origin": origin(settings),
+            "origin": self.node.origin(),
             "log_key": self.node.log_vkey().to_string(),
             "validator": self.node.validator_vkey().to_string(),
         }))
@@ -252,17 +249,13 @@ async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Failu
     })
 }
 
-/// The log's name.
-fn origin(settings: &Settings) -> String {
-    format!("entrepot/{}", settings.channel)
-}
-
 /// The database file of a data folder.
 pub fn database(data_dir: &Path) -> PathBuf {
     data_dir.join("exchange.sqlite")
 }
 
 /// Where and what this exchange's node is.
-pub fn node_config(settings: &Settings) -> NodeConfig {
-    NodeConfig { path: settings.data_dir.join("chain"), origin: origin(settings), clock: Arc::new(|| SystemClock.now()) }
+pub fn node_config(settings: &Settings, keys: &ExchangeKeys) -> Result<NodeConfig, Failure> {
+    let genesis = keys.genesis(&settings.data_dir, &settings.channel)?;
+    Ok(NodeConfig { path: settings.data_dir.join("chain"), genesis, clock: Arc::new(|| SystemClock.now()) })
 }
