@@ -2,11 +2,10 @@
 
 use crate::{
     NodeError, Orderer, SoleMember,
-    orderer::Committed,
     pool::Pooled,
     shared::{Archived, Shared},
     store::{ChainStore, Durability, StoredLeaf},
-    writer::{Request, Writer, blocking},
+    writer::{Request, Writer, blocking, committed},
 };
 use entrepot_chain_ledger::{Block, KnownKeys, Outcome, Submission, Transaction, block::BLOCK_TRANSACTIONS_MAX};
 use entrepot_chain_log::{NoteKey, SignedCheckpoint, Tile, TlogProof, consortium::Genesis, merkle};
@@ -98,7 +97,7 @@ impl Node {
     /// channel or other keys, one that another process has open, and one that contradicts itself.
     pub fn open(config: NodeConfig, keys: NodeKeys, mut orderer: impl Orderer) -> Result<Self, NodeError> {
         let (shared, state) = Shared::open(config, keys, orderer.gossips())?;
-        let head = Committed { height: state.height(), block: state.last_block(), members: state.members().clone() };
+        let head = committed(&state, false);
         let shared = Arc::new(shared);
         orderer.begin(head, Arc::new(Archived(Arc::downgrade(&shared))))?;
         tracing::info!(origin = shared.origin(), height = state.height(), log_size = state.log_size(), "the chain is open");

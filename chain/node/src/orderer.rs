@@ -1,15 +1,19 @@
-//! Who decides which block comes next. One member decides alone; a consortium's consensus engine goes behind the same trait.
+//! Who decides which block comes next. One member decides alone; several do by consensus, behind the same trait.
 //!
 //! The orderer asks, the ledger answers: [`Orderer::next`] yields one [`Task`] after the other, and a task is done before the next is
 //! asked for. Blocks are bytes and a hash to the orderer; transactions are bytes.
 
 use async_trait::async_trait;
-use entrepot_chain_log::{
-    codec::{DecodeError, Reader},
-    consortium::{BlockHeader, CommitCertificate, Members, VoteKind, vote_message},
+use entrepot_chain_consensus::{
+    Archive, Committed, Consortium, ConsortiumConfig, ConsortiumError, Drafted, Mesh, Task, host::header_hash,
 };
+use entrepot_chain_log::consortium::{CommitCertificate, VoteKind, vote_message};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
-use std::{collections::BTreeMap, sync::Arc};
+use crate::store::described;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::sync::oneshot;
 
 /// The orderer cannot go on.
@@ -17,70 +21,10 @@ use tokio::sync::oneshot;
 #[error("{0}")]
 pub struct OrdererError(pub String);
 
-/// An old block cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("the archive of blocks cannot be read")]
-pub struct ArchiveError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
-
-/// What an orderer wants of the ledger. A reply whose receiver is gone is no error.
-#[derive(Debug)]
-pub enum Task {
-    /// We propose: make a block of what waits for this height. Without anything to order it is an empty block. No reply comes for a height
-    /// that is not the next.
-    Draft {
-        /// The height after the last decided one.
-        height: u64,
-        /// Where the encoded block goes.
-        reply: oneshot::Sender<Vec<u8>>,
-    },
-    /// Another proposes: may this block follow the last decided one?
-    Check {
-        /// Its encoding.
-        block: Vec<u8>,
-        /// Its hash if it may.
-        reply: oneshot::Sender<Option<Hash>>,
-    },
-    /// A block is decided: make it durable, answer those who wait, then reply.
-    Commit {
-        /// Its encoding.
-        block: Vec<u8>,
-        /// Who decided.
-        certificate: CommitCertificate,
-        /// Where the ledger stands after it.
-        reply: oneshot::Sender<Committed>,
-    },
-    /// Transactions that were submitted to another member.
-    Submitted {
-        /// Their encodings.
-        transactions: Vec<Vec<u8>>,
-    },
-    /// Another member's cosignature of our checkpoint.
-    Cosignature {
-        /// Entries of the log at that checkpoint.
-        size: u64,
-        /// The cosigning key.
-        key: Did,
-        /// The signature line.
-        line: String,
-    },
-    /// Proof that a member misbehaved, to be kept.
-    Evidence {
-        /// At which height.
-        height: u64,
-        /// What the orderer makes of it.
-        bytes: Vec<u8>,
-    },
-}
-
-/// Where the ledger stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
-    /// Height of the last durable block; 0 before the first.
-    pub height: u64,
-    /// Its hash; the genesis digest before the first.
-    pub block: Hash,
-    /// Who decides on the next one.
-    pub members: Members,
+impl From<ConsortiumError> for OrdererError {
+    fn from(error: ConsortiumError) -> Self {
+        Self(described(&error))
+    }
 }
 
 /// Orders blocks. Used by one task.
@@ -89,8 +33,8 @@ pub trait Orderer: Send + 'static {
     /// Before all else: where the ledger stands, and where old blocks are read.
     fn begin(&mut self, head: Committed, archive: Arc<dyn Archive>) -> Result<(), OrdererError>;
 
-    /// Something waits to be ordered. A [`Task::Commit`] ends the offers that were made before it: what still waits after it is offered
-    /// again before its reply. `fresh` are those encoded transactions that were submitted here and that other members have not heard of.
+    /// Something waits to be ordered. A [`Task::Commit`] ends the offers that were made before it; its reply says whether something still
+    /// waits. `fresh` are those encoded transactions that were submitted here and that other members have not heard of.
     fn offer(&mut self, fresh: Vec<Vec<u8>>);
 
     /// Our own cosignature of a checkpoint, for the other members.
@@ -105,14 +49,6 @@ pub trait Orderer: Send + 'static {
     }
 }
 
-/// Durable blocks. Reads block.
-pub trait Archive: Send + Sync {
-    /// The encoded block of a height and its certificate; none before the first that is kept and after the last.
-    fn certified(&self, height: u64) -> Result<Option<(Vec<u8>, CommitCertificate)>, ArchiveError>;
-    /// The lowest height whose block is kept.
-    fn first_height(&self) -> u64;
-}
-
 /// A channel of one member, which decides alone: what it drafts is decided.
 pub struct SoleMember {
     key: SigningKey,
@@ -125,7 +61,7 @@ pub struct SoleMember {
 /// For which reply.
 enum Waits {
     No,
-    Draft(oneshot::Receiver<Vec<u8>>),
+    Draft(oneshot::Receiver<Drafted>),
     Commit(oneshot::Receiver<Committed>),
 }
 
@@ -188,20 +124,22 @@ impl Orderer for SoleMember {
                 }
                 Waits::No => std::future::pending().await,
                 Waits::Draft(draft) => {
-                    let block = draft.await.map_err(|_| OrdererError("the ledger made no block".to_owned()))?;
+                    let drafted = draft.await.map_err(|_| OrdererError("the ledger made no block".to_owned()))?;
                     self.waits = Waits::No;
-                    let Some(hash) = hash_unless_empty(&block).map_err(|error| OrdererError(format!("the ledger's block: {error}")))?
-                    else {
+                    // Alone there is no height that somebody started and that must end.
+                    if drafted.empty {
                         continue;
-                    };
+                    }
+                    let block = drafted.block;
+                    let hash = header_hash(&block).ok_or_else(|| OrdererError("the ledger's block has no header".to_owned()))?;
                     let (reply, committed) = oneshot::channel();
                     self.waits = Waits::Commit(committed);
-                    self.offered = false;
                     return Ok(Task::Commit { block, certificate: self.certificate(hash), reply });
                 }
                 Waits::Commit(committed) => {
                     let committed = committed.await.map_err(|_| OrdererError("the ledger made no block durable".to_owned()))?;
                     self.waits = Waits::No;
+                    self.offered = committed.waiting;
                     self.stand(&committed)?;
                 }
             }
@@ -209,9 +147,51 @@ impl Orderer for SoleMember {
     }
 }
 
-/// The hash of a block; none if it holds no transactions: alone there is no height that somebody started and that must end.
-fn hash_unless_empty(block: &[u8]) -> Result<Option<Hash>, DecodeError> {
-    let mut reader = Reader::new(block);
-    let header = BlockHeader::read(&mut reader)?;
-    Ok(if reader.u32()? == 0 { None } else { Some(header.hash()) })
+/// A seat in a channel of several members: what they decide by consensus is ordered.
+pub struct Seat {
+    mesh: Arc<Mesh>,
+    cosigning: Did,
+    taken: Taken,
+}
+
+enum Taken {
+    NotYet(Option<ConsortiumConfig>),
+    Yes(Consortium),
+}
+
+impl Seat {
+    /// A seat that is taken when the node opens. `cosigning` is the public half of the node's cosigning key.
+    pub fn new(config: ConsortiumConfig, mesh: Arc<Mesh>, cosigning: Did) -> Self {
+        Self { mesh, cosigning, taken: Taken::NotYet(Some(config)) }
+    }
+}
+
+#[async_trait]
+impl Orderer for Seat {
+    fn begin(&mut self, head: Committed, archive: Arc<dyn Archive>) -> Result<(), OrdererError> {
+        let Taken::NotYet(config) = &mut self.taken else { return Err(OrdererError("the seat is taken".to_owned())) };
+        let config = config.take().ok_or_else(|| OrdererError("the seat could not be taken before".to_owned()))?;
+        let (channel, heard) = self.mesh.open(config.genesis, BTreeSet::new());
+        self.taken = Taken::Yes(Consortium::start(config, head, archive, channel, heard)?);
+        Ok(())
+    }
+
+    fn offer(&mut self, fresh: Vec<Vec<u8>>) {
+        if let Taken::Yes(consortium) = &self.taken {
+            consortium.offer(fresh);
+        }
+    }
+
+    fn cosigned(&mut self, size: u64, line: String) {
+        if let Taken::Yes(consortium) = &self.taken {
+            consortium.cosigned(size, self.cosigning.clone(), line);
+        }
+    }
+
+    async fn next(&mut self) -> Result<Task, OrdererError> {
+        match &mut self.taken {
+            Taken::Yes(consortium) => Ok(consortium.next().await?),
+            Taken::NotYet(_) => Err(OrdererError("the seat is not taken yet".to_owned())),
+        }
+    }
 }

@@ -213,10 +213,6 @@ impl Archive for Archived {
         };
         read().map_err(|error: NodeError| ArchiveError(Box::new(error)))
     }
-
-    fn first_height(&self) -> u64 {
-        self.0.upgrade().map_or(u64::MAX, |shared| shared.first_height())
-    }
 }
 
 fn genesis_state(genesis: &Genesis) -> Result<State, NodeError> {

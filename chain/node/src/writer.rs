@@ -4,11 +4,11 @@
 use crate::{
     CosignatureAnswer, NodeError, Orderer,
     candidate::{Candidate, decode},
-    orderer::{Committed, Task},
     pool::{Batches, PROPOSAL_BYTES_MAX, Pool, Pooled, Recent, Waiter},
     shared::Shared,
     store::{BlockRecord, Durability, described},
 };
+use entrepot_chain_consensus::{Committed, Drafted, Task};
 use entrepot_chain_ledger::{Outcome, Rejection, Signatures, State, Submission, Transaction, Verdict};
 use entrepot_chain_log::consortium::CommitCertificate;
 use entrepot_chain_statement::{Did, Hash};
@@ -123,8 +123,8 @@ impl<O: Orderer> Writer<O> {
     async fn perform(&mut self, task: Task) -> Result<(), NodeError> {
         match task {
             Task::Draft { height, reply } => self.draft(height, reply).await,
-            Task::Check { block, reply } => {
-                let hash = self.check(block).await?;
+            Task::Check { block, decided, reply } => {
+                let hash = self.check(block, decided).await?;
                 let _gone = reply.send(hash);
                 Ok(())
             }
@@ -138,7 +138,7 @@ impl<O: Orderer> Writer<O> {
                 Ok(())
             }
             Task::Cosignature { size, key, line } => self.cosignature(size, key, line).await,
-            Task::Evidence { height, bytes } => self.evidence(height, bytes).await,
+            Task::Evidence { height, evidence } => self.evidence(height, evidence.encode()).await,
         }
     }
 
@@ -213,7 +213,7 @@ impl<O: Orderer> Writer<O> {
     }
 
     /// Makes a block of what waits. What changes nothing is answered at once if that rests on durable state alone.
-    async fn draft(&mut self, height: u64, reply: oneshot::Sender<Vec<u8>>) -> Result<(), NodeError> {
+    async fn draft(&mut self, height: u64, reply: oneshot::Sender<Drafted>) -> Result<(), NodeError> {
         if self.pool.has_room()
             && let Ok(request) = self.requests.try_recv()
         {
@@ -240,7 +240,7 @@ impl<O: Orderer> Writer<O> {
         if is_empty && self.pool.offers() {
             self.orderer.offer(Vec::new());
         }
-        let _gone = reply.send(bytes);
+        let _gone = reply.send(Drafted { block: bytes, empty: is_empty });
         Ok(())
     }
 
@@ -265,7 +265,7 @@ impl<O: Orderer> Writer<O> {
     }
 
     /// Whether a block may follow the last one.
-    async fn check(&mut self, bytes: Vec<u8>) -> Result<Option<Hash>, NodeError> {
+    async fn check(&mut self, bytes: Vec<u8>, decided: bool) -> Result<Option<Hash>, NodeError> {
         if let Some(known) = self.candidates.iter().find(|candidate| candidate.record.bytes == bytes) {
             return Ok(Some(known.record.hash));
         }
@@ -277,7 +277,7 @@ impl<O: Orderer> Writer<O> {
         let latest = (self.shared.clock)().0.saturating_add(CLOCK_AHEAD_MS_MAX);
         let Some((block, hashes)) = block.filter(|(block, _)| {
             let header = &block.header;
-            header.height == self.state.height() + 1 && header.previous == self.state.last_block() && header.time.0 <= latest
+            header.height == self.state.height() + 1 && header.previous == self.state.last_block() && (decided || header.time.0 <= latest)
         }) else {
             return Ok(None);
         };
@@ -330,10 +330,7 @@ impl<O: Orderer> Writer<O> {
             self.orderer.cosigned(size, line.to_string());
             self.catch_up_cosignatures().await?;
         }
-        if self.pool.offers() {
-            self.orderer.offer(Vec::new());
-        }
-        Ok(Committed { height: self.state.height(), block: self.state.last_block(), members: self.state.members().clone() })
+        Ok(committed(&self.state, self.pool.offers()))
     }
 
     /// A block that was neither drafted nor checked here.
@@ -447,4 +444,11 @@ impl<O: Orderer> Writer<O> {
 
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NodeError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| NodeError::damaged(format!("a task of the chain panicked: {error}")))
+}
+
+/// What the orderer needs to know of a state.
+pub(crate) fn committed(state: &State, waiting: bool) -> Committed {
+    let members = state.members().clone();
+    let upcoming = state.members_at(state.height() + 2).unwrap_or(&members).clone();
+    Committed { height: state.height(), block: state.last_block(), members, upcoming, waiting }
 }
