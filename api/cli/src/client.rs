@@ -106,6 +106,18 @@ impl Client {
         if under_way { Ok(None) } else { answered(sent, &url).await.map(Some) }
     }
 
+    /// GET of a path under the base: status and body, whose length is limited because nobody trusts the other side.
+    pub async fn read(&self, path: &str, bytes_max: usize) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let url = format!("{}{path}", self.base);
+        limited(self.authorised(self.http.get(&url)).send().await, &url, bytes_max).await
+    }
+
+    /// PUT of a JSON body: status and body, whose length is limited.
+    pub async fn put(&self, path: &str, body: &Value, bytes_max: usize) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let url = format!("{}{path}", self.base);
+        limited(self.authorised(self.http.put(&url)).json(body).send().await, &url, bytes_max).await
+    }
+
     async fn posted(&self, url: &str, body: &Value, key: &str) -> Result<reqwest::Response, reqwest::Error> {
         self.authorised(self.http.post(url)).header("idempotency-key", key).json(body).send().await
     }
@@ -123,9 +135,24 @@ pub fn fresh_key() -> String {
     hex::encode(files::random::<16>())
 }
 
+fn unreachable(url: &str, error: reqwest::Error) -> Failure {
+    Failure::new(ExitCode::Unreachable, format!("no answer from {url}: {:#}", anyhow::Error::from(error)))
+}
+
+async fn limited(sent: Result<reqwest::Response, reqwest::Error>, url: &str, bytes_max: usize) -> Result<(StatusCode, Vec<u8>), Failure> {
+    let mut response = sent.map_err(|error| unreachable(url, error))?;
+    let (status, mut body) = (response.status(), Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(url, error))? {
+        if body.len() + chunk.len() > bytes_max {
+            return Err(Failure::new(ExitCode::Refused, format!("{url} answered with more than {bytes_max} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((status, body))
+}
+
 async fn answered(sent: Result<reqwest::Response, reqwest::Error>, url: &str) -> Result<Value, Failure> {
-    let unreachable = |error| Failure::new(ExitCode::Unreachable, format!("no answer from {url}: {:#}", anyhow::Error::from(error)));
-    let response = sent.map_err(unreachable)?;
+    let response = sent.map_err(|error| unreachable(url, error))?;
     let status = response.status();
     let bytes = response.bytes().await.map_err(|error| Failure::new(ExitCode::Unreachable, format!("{url} broke off: {error}")))?;
     let body: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or_default() };

@@ -9,4 +9,5 @@ pub mod sign;
 pub mod token;
 pub mod trust;
 pub mod verify;
+pub mod witness;
 pub mod work;
