@@ -130,17 +130,17 @@ async fn stand(arguments: &RunArguments, output: &Output) -> Outcome {
         tracing::error!("{contradiction}");
     }
     let stop = CancellationToken::new();
-    let mut tasks = JoinSet::new();
+    let (mut listening, mut following) = (JoinSet::new(), JoinSet::new());
     if let Some(address) = settings.listen.filter(|_| !desk.nothing_left.is_cancelled()) {
         let taken = |error| Failure::bad_input(format!("cannot listen on {address} (listen): {error}; choose another port"));
         let listener = TcpListener::bind(address).await.map_err(taken)?;
         tracing::info!(listen = %listener.local_addr().map_err(anyhow::Error::from)?, "logs may ask");
         let (router, stop) = (add_checkpoint::router(desk.clone()), stop.clone());
-        tasks.spawn(async move { serve::serve(listener, router, None, serve::Patience::default(), stop).await });
+        listening.spawn(async move { serve::serve(listener, router, None, serve::Patience::default(), stop).await });
     }
     for (index, log) in settings.logs.iter().enumerate() {
         if let Some(url) = &log.url {
-            tasks.spawn(follow::follow(desk.clone(), index, Client::new(url, log.ca.as_deref())?, settings.interval()));
+            following.spawn(follow::follow(desk.clone(), index, Client::new(url, log.ca.as_deref())?, settings.interval()));
         }
     }
     tracing::info!(witness = %signer.public(), logs = desk.logs().len(), "the witness stands");
@@ -148,7 +148,9 @@ async fn stand(arguments: &RunArguments, output: &Output) -> Outcome {
         () = stop_signal() => {}
         () = desk.nothing_left.cancelled() => {}
     }
+    following.shutdown().await;
+    // Whoever brought the evidence still gets its answer.
     stop.cancel();
-    tasks.shutdown().await;
+    while listening.join_next().await.is_some() {}
     follow::contradicted(&desk).map_or(Ok(()), Err)
 }
