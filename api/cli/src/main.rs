@@ -44,7 +44,7 @@ enum Command {
     /// Check a receipt or certificate offline.
     Verify(verify::Arguments),
     /// Stand as a witness: cosign logs that only grow.
-    Witness(witness::Arguments),
+    Witness(Box<witness::Arguments>),
     /// Look after an exchange on its own machine.
     Admin(admin::Arguments),
     /// Print the OpenAPI document of the REST side.
@@ -85,7 +85,7 @@ async fn run(command: Command, output: &Output) -> exit::Outcome {
         Command::Token(arguments) => token::run(&arguments, output).await,
         Command::Trust(arguments) => trust::run(&arguments, output),
         Command::Verify(arguments) => verify::run(&arguments, output),
-        Command::Witness(arguments) => witness::run(arguments, output).await,
+        Command::Witness(arguments) => witness::run(*arguments, output).await,
         Command::Admin(arguments) => admin::run(arguments, output).await,
         Command::Schema(arguments) => schema::run(&arguments, output),
         Command::FramesChild => Ok(()),
