@@ -1,6 +1,6 @@
 //! A standing witness, beside exchanges that it does not trust.
 
-use entrepot_chain_log::{SignedCheckpoint, cosignature_vkey};
+use entrepot_chain_log::{SignedCheckpoint, TrustFile, cosignature_vkey};
 use entrepot_chain_statement::{
     Did,
     key::KeyFile,
@@ -191,6 +191,18 @@ async fn a_standing_witness_cosigns_what_grows_and_is_silent_otherwise() {
     assert_eq!(stand.cosigned_count(), 2, "nothing changed:\n{}", stand.process.log());
     assert_eq!(stand.process.log().matches("unknown_witness").count(), 1, "a trouble is told once:\n{}", stand.process.log());
     assert_eq!(stand.process.terminate().code(), Some(0));
+    it_counts_in_trust_files(&exchange, &regulator, &stand.did);
+}
+
+fn it_counts_in_trust_files(exchange: &Path, regulator: &Did, witness: &Did) {
+    let standing = format!("{regulator}={witness}");
+    let arguments = ["trust", "--exchange", &text(exchange), "--participant", regulator.as_str(), "--witness", &standing];
+    let trust = TrustFile::from_json(process::succeed(&arguments).as_bytes()).expect("a trust file");
+    let [found] = trust.witnesses.as_slice() else { panic!("{trust:?}") };
+    assert_eq!((&found.vkey, found.participant.as_ref(), trust.quorum), (&cosignature_vkey(witness), Some(regulator), 1));
+    let stranger = format!("{witness}={regulator}");
+    let arguments = ["trust", "--exchange", &text(exchange), "--participant", regulator.as_str(), "--witness", &stranger];
+    assert_eq!(process::run(&arguments).status.code(), Some(3), "whose witness it is must be known");
 }
 
 #[tokio::test]
