@@ -1,6 +1,7 @@
 //! One subcommand a file.
 
 pub mod admin;
+pub mod chain;
 pub mod dev;
 pub mod keygen;
 pub mod schema;
