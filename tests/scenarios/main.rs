@@ -7,3 +7,4 @@ mod crash;
 mod exchange_sees;
 mod hostile_exchange;
 mod main_job;
+mod witness;

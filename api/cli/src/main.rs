@@ -11,7 +11,7 @@ mod settings;
 mod tracing_setup;
 
 use clap::{Parser, Subcommand};
-use commands::{admin, dev, keygen, schema, serve, sign, token, trust, verify, work};
+use commands::{admin, chain, dev, keygen, schema, serve, sign, token, trust, verify, witness, work};
 use output::Output;
 
 /// A marketplace for computations on data that stays where it is.
@@ -43,6 +43,10 @@ enum Command {
     Trust(trust::Arguments),
     /// Check a receipt or certificate offline.
     Verify(verify::Arguments),
+    /// Stand as a witness: cosign logs that only grow.
+    Witness(Box<witness::Arguments>),
+    /// Found a channel, act as a member of it, read its chain.
+    Chain(Box<chain::Arguments>),
     /// Look after an exchange on its own machine.
     Admin(admin::Arguments),
     /// Print the OpenAPI document of the REST side.
@@ -83,6 +87,8 @@ async fn run(command: Command, output: &Output) -> exit::Outcome {
         Command::Token(arguments) => token::run(&arguments, output).await,
         Command::Trust(arguments) => trust::run(&arguments, output),
         Command::Verify(arguments) => verify::run(&arguments, output),
+        Command::Witness(arguments) => witness::run(*arguments, output).await,
+        Command::Chain(arguments) => chain::run(*arguments, output).await,
         Command::Admin(arguments) => admin::run(arguments, output).await,
         Command::Schema(arguments) => schema::run(&arguments, output),
         Command::FramesChild => Ok(()),

@@ -1,6 +1,7 @@
 //! One subcommand a file.
 
 pub mod admin;
+pub mod chain;
 pub mod dev;
 pub mod keygen;
 pub mod schema;
@@ -9,4 +10,5 @@ pub mod sign;
 pub mod token;
 pub mod trust;
 pub mod verify;
+pub mod witness;
 pub mod work;

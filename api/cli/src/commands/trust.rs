@@ -9,7 +9,10 @@ use clap::Args;
 use entrepot_chain_log::{NoteKey, TrustFile, TrustedLog, TrustedWitness, cosignature_vkey, independent};
 use entrepot_chain_statement::{Did, Envelope, statements::WorkerGrant};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -22,12 +25,31 @@ pub struct Arguments {
     /// A grant that one of these participants signed: its worker is a witness. May be repeated; may come from anywhere.
     #[arg(long = "grant", value_name = "FILE")]
     grants: Vec<PathBuf>,
+    /// A witness that one of these participants runs by itself, with `entrepot witness`; known from that participant. May be repeated.
+    #[arg(long = "witness", value_name = "PARTICIPANT=WITNESS")]
+    witnesses: Vec<StandingWitness>,
     /// How many witnesses of different participants make a checkpoint `witnessed`; most of them if absent.
     #[arg(long, value_name = "NUMBER")]
     quorum: Option<u32>,
     /// Where the trust file goes; standard output if absent.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+/// A participant, and the key that its own witness cosigns with.
+#[derive(Clone)]
+struct StandingWitness {
+    participant: Did,
+    witness: Did,
+}
+
+impl FromStr for StandingWitness {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (participant, witness) = text.split_once('=').ok_or("expected the did:key of a participant, `=`, and that of its witness")?;
+        let did = |text: &str| text.parse().map_err(|error| format!("{text}: {error}"));
+        Ok(Self { participant: did(participant)?, witness: did(witness)? })
+    }
 }
 
 /// What others must know of an exchange beforehand.
@@ -59,9 +81,20 @@ impl Exchange {
 
 /// Everything that verification shall believe. Without a quorum, most of the witnesses.
 pub fn compose(exchange: &Exchange, participants: &[Did], grants: &[WorkerGrant], quorum: Option<u32>) -> Result<TrustFile, Failure> {
-    let witness =
-        |grant: &WorkerGrant| TrustedWitness { vkey: cosignature_vkey(&grant.witness), participant: Some(grant.participant.clone()) };
-    let witnesses: Vec<_> = grants.iter().map(witness).collect();
+    let witnesses = grants.iter().map(|grant| trusted_witness(&grant.participant, &grant.witness)).collect();
+    compose_with(exchange, participants, witnesses, quorum)
+}
+
+fn trusted_witness(participant: &Did, witness: &Did) -> TrustedWitness {
+    TrustedWitness { vkey: cosignature_vkey(witness), participant: Some(participant.clone()) }
+}
+
+fn compose_with(
+    exchange: &Exchange,
+    participants: &[Did],
+    witnesses: Vec<TrustedWitness>,
+    quorum: Option<u32>,
+) -> Result<TrustFile, Failure> {
     let most = independent(&witnesses) / 2 + 1;
     let file = TrustFile {
         format: Default::default(),
@@ -79,7 +112,12 @@ pub fn compose(exchange: &Exchange, participants: &[Did], grants: &[WorkerGrant]
 pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
     let exchange = Exchange::read(&arguments.exchange)?;
     let grants = arguments.grants.iter().map(|path| read_grant(path, &arguments.participants)).collect::<Result<Vec<_>, _>>()?;
-    let file = compose(&exchange, &arguments.participants, &grants, arguments.quorum)?;
+    let mut witnesses: Vec<_> = grants.iter().map(|grant| trusted_witness(&grant.participant, &grant.witness)).collect();
+    for standing in &arguments.witnesses {
+        known(&standing.participant, &arguments.participants).map_err(Failure::bad_input)?;
+        witnesses.push(trusted_witness(&standing.participant, &standing.witness));
+    }
+    let file = compose_with(&exchange, &arguments.participants, witnesses, arguments.quorum)?;
     let document = serde_json::to_value(&file).map_err(anyhow::Error::from)?;
     match &arguments.out {
         Some(path) => files::write_public(path, document.to_string().as_bytes()),
@@ -90,13 +128,18 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
     }
 }
 
+fn known(participant: &Did, participants: &[Did]) -> Result<(), String> {
+    match participants.contains(participant) {
+        true => Ok(()),
+        false => Err(format!("{participant} is none of the participants to trust; add it with --participant if it is")),
+    }
+}
+
 fn read_grant(path: &Path, participants: &[Did]) -> Result<WorkerGrant, Failure> {
     let wrong = |why: String| Failure::bad_input(format!("{}: {why}", path.display()));
     let envelope = Envelope::from_json(&files::read(path)?).map_err(|error| wrong(error.to_string()))?;
     let grant: WorkerGrant = envelope.open().map_err(|error| wrong(error.to_string()))?;
-    if !participants.contains(&grant.participant) {
-        return Err(wrong(format!("{} is none of the participants to trust; add it with --participant if it is", grant.participant)));
-    }
+    known(&grant.participant, participants).map_err(wrong)?;
     envelope.verify_signed_by(&grant.participant).map_err(|error| wrong(error.to_string()))?;
     Ok(grant)
 }

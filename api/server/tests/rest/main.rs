@@ -21,5 +21,6 @@ mod quotes;
 mod serve;
 mod token;
 mod trade;
+mod witnesses;
 mod worker_grants;
 mod workforce;

@@ -4,6 +4,7 @@ mod checkpoint;
 mod consistency;
 mod proof;
 mod tile;
+mod witness;
 
 use crate::{AppState, Problem};
 use axum::{
@@ -27,6 +28,8 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(checkpoint::handler))
         .routes(routes!(proof::handler))
         .routes(routes!(consistency::handler))
+        .routes(routes!(witness::enrol))
+        .routes(routes!(witness::cosign))
 }
 
 /// C2SP formats are text.
