@@ -119,7 +119,7 @@ impl Content {
 
     fn verdict(&self, record: &TransactionRecord) -> Verdict {
         let (told, signature) = record.encoded.split_at(72);
-        if !record.submitter.verify(told, signature.try_into().expect("64 bytes")) {
+        if !record.submitter.verify(told, signature) {
             return Verdict::Rejected { code: "bad_submitter_signature".into(), reason: "the submitter did not sign this".into() };
         }
         Verdict::Accepted { index: Some(self.log_size) }
