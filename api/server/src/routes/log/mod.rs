@@ -6,7 +6,7 @@ mod proof;
 mod tile;
 mod witness;
 
-use crate::{AppState, Problem};
+use crate::Problem;
 use axum::{
     http::header,
     response::{IntoResponse, Response},
@@ -20,8 +20,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 #[openapi(paths(tile::handler))]
 struct TileApi;
 
-/// The resource's endpoints.
-pub fn router() -> OpenApiRouter<AppState> {
+/// The resource's endpoints, in whatever router: the log comes with each request.
+pub fn router<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     // A path within a path is axum's to route; OpenAPI has no word for it.
     OpenApiRouter::with_openapi(TileApi::openapi())
         .route("/v1/log/tile/{*path}", get(tile::handler))
