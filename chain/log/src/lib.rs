@@ -18,7 +18,7 @@ pub mod trust;
 pub mod verify;
 pub mod witness;
 
-pub use bundle::{BundleEntry, Certificate, ReceiptBundle};
+pub use bundle::{BundleEntry, Certificate, Decisions, ReceiptBundle};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use codec::{DecodeError, KnownKeys};
 pub use consortium::{BlockHeader, CommitCertificate, Genesis, Member, Members};
@@ -28,5 +28,5 @@ pub use note::{KeyKind, NoteError, NoteKey, NoteSignature, NoteSigner, SignedNot
 pub use proof::TlogProof;
 pub use tile::{Tile, TilePathError};
 pub use trust::{TrustFile, TrustedLog, TrustedWitness, independent};
-pub use verify::{Outcome, Status, VerificationReport, VerifyError, verify_certificate, verify_receipt};
+pub use verify::{Decided, Outcome, Status, VerificationReport, VerifyError, verify_certificate, verify_receipt};
 pub use witness::{Cosigned, TreeHead, Witness, WitnessRefusal};

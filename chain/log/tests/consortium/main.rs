@@ -3,3 +3,6 @@
 mod channel;
 mod fork;
 mod history;
+mod offline;
+#[path = "../world/mod.rs"]
+mod world;
