@@ -1,0 +1,8 @@
+//! The ledger's facts, by subject.
+
+mod blocks;
+mod encodings;
+mod log;
+mod members;
+mod rights;
+mod support;
