@@ -67,6 +67,39 @@ pub struct MemberStep {
     pub members: Members,
 }
 
+impl MemberStep {
+    /// What a node keeps of a block that it makes durable: the step to `members`, who decide next, if these are others than those who decided
+    /// on the block.
+    pub fn of(decided: &DecidedHeader, decided_by: &Members, members: &Members) -> Option<Self> {
+        (decided_by != members).then(|| Self { decided: decided.clone(), members: members.clone() })
+    }
+
+    /// The encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        self.write(&mut out);
+        out
+    }
+
+    /// Decodes exactly one step.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.version(VERSION)?;
+        let step = Self::read(&mut reader, &mut KnownKeys::default())?;
+        reader.end()?;
+        Ok(step)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.decided.write(out);
+        out.extend_from_slice(&self.members.encode());
+    }
+
+    fn read(reader: &mut Reader<'_>, known: &mut KnownKeys) -> Result<Self, DecodeError> {
+        Ok(Self { decided: DecidedHeader::read(reader, known)?, members: Members::read(reader, known)? })
+    }
+}
+
 /// All changes of the members up to some height; nothing in it is checked yet. In JSON the base64 of the encoding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -202,10 +235,7 @@ impl MemberHistory {
             }
         }
         out.extend_from_slice(&u32::try_from(self.steps.len()).unwrap_or(u32::MAX).to_be_bytes());
-        for step in &self.steps {
-            step.decided.write(&mut out);
-            out.extend_from_slice(&step.members.encode());
-        }
+        self.steps.iter().for_each(|step| step.write(&mut out));
         out
     }
 
@@ -227,8 +257,7 @@ impl MemberHistory {
         }
         let mut steps = Vec::new();
         for _ in 0..count {
-            let decided = DecidedHeader::read(&mut reader, &mut known)?;
-            steps.push(MemberStep { decided, members: Members::read(&mut reader, &mut known)? });
+            steps.push(MemberStep::read(&mut reader, &mut known)?);
         }
         reader.end()?;
         Ok(Self { start, steps })

@@ -265,6 +265,9 @@ fn a_history_has_a_pinned_encoding() {
     assert_eq!(digest(channel.decided(33).encode()), "6bc76c947003ba06336c7c39460314739708179ff9126e956e766103f7fc9cab");
     let late = MemberHistory { start: HistoryStart::Members { height: 7, members: members([1]) }, steps: vec![] };
     assert_eq!(digest(late.encode()), "4b3583396309d5b7f72730941ef85cb4acfcb3aba8f1ea02bba6ca36d34a3c25");
+    let step = channel.step(20);
+    assert_eq!(MemberStep::decode(&step.encode()).unwrap(), step);
+    assert_eq!(digest(step.encode()), "c980cefccbb436093215dddb572435bf7db0e95300aa1023853fe05c23ed1781");
     for history in [channel.history(), late] {
         assert_eq!(MemberHistory::decode(&history.encode()).unwrap(), history);
     }
