@@ -280,6 +280,18 @@ fn a_leaf_that_stands_where_its_key_does_not_lead_is_refused() {
 }
 
 #[test]
+fn a_root_with_a_leaf_where_its_key_does_not_lead_proves_nothing_absent() {
+    // Somebody made this root up: to the left, where keys begin with 0, hangs one that begins with 1.
+    let stray = StateLeaf { key: Hash([0xff; 32]), value: Hash([0; 32]) };
+    let other = StateNode::Leaf(StateLeaf { key: Hash([0xfe; 32]), value: Hash([0; 32]) }).hash();
+    let root = StateNode::Inner { left: StateNode::Leaf(stray).hash(), right: other }.hash();
+    let proof = StateProof { siblings: vec![other], end: Some(stray) };
+    assert_eq!(proof.verify(&root, &Hash([0; 32]), None), Err(StateProofError::Beside));
+    let long = StateProof { siblings: vec![other; 257], end: None };
+    assert_eq!(long.verify(&root, &Hash([0; 32]), None), Err(StateProofError::Depth));
+}
+
+#[test]
 fn an_update_reads_no_more_than_it_changes() {
     struct Counting<'a>(&'a Nodes, std::cell::RefCell<BTreeSet<Hash>>);
     impl StateNodes for Counting<'_> {

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod encodings;
+mod history;
 mod log;
 mod members;
 mod rights;
