@@ -30,6 +30,7 @@ fn resources() -> OpenApiRouter<AppState> {
         .merge(routes::journal::router())
         .merge(routes::credits::router())
         .merge(routes::log::router())
+        .merge(routes::log::witnesses())
         .merge(chain::router())
         .merge(routes::audit::router())
         .merge(routes::admin::router())

@@ -6,7 +6,7 @@ mod proof;
 mod tile;
 mod witness;
 
-use crate::Problem;
+use crate::{AppState, Problem};
 use axum::{
     http::header,
     response::{IntoResponse, Response},
@@ -28,8 +28,11 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
         .routes(routes!(checkpoint::handler))
         .routes(routes!(proof::handler))
         .routes(routes!(consistency::handler))
-        .routes(routes!(witness::enrol))
-        .routes(routes!(witness::cosign))
+}
+
+/// The endpoints of witnesses, which a market knows.
+pub fn witnesses() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(witness::enrol)).routes(routes!(witness::cosign))
 }
 
 /// C2SP formats are text.
