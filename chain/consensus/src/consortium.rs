@@ -53,9 +53,7 @@ pub enum ConsortiumError {
         source: io::Error,
     },
     /// The log is gone, and with it what was signed.
-    #[error(
-        "this member's consensus log {path} is gone, while its chain is at height {height}: start with --rejoin, which first follows the others past what was signed"
-    )]
+    #[error("this member's consensus log {path} is gone, while its chain is at height {height}: start with --rejoin, which first follows the others past what was signed")]
     LogGone {
         /// The file.
         path: PathBuf,
@@ -63,9 +61,7 @@ pub enum ConsortiumError {
         height: u64,
     },
     /// The chain is an older copy.
-    #[error(
-        "this member may have signed at height {signed}, while its chain ends at {height}: an older copy was put in place; start with --rejoin"
-    )]
+    #[error("this member may have signed at height {signed}, while its chain ends at {height}: an older copy was put in place; start with --rejoin")]
     OldChain {
         /// The highest height of a signature.
         signed: u64,

@@ -17,8 +17,8 @@ use malachite::{
     Resume, SignedConsensusMsg, State, process,
 };
 use malachite_types::{
-    LinearTimeouts, NilOrVal, Round, SignedProposal, SignedVote, ThresholdParams, Timeout, Validator as _, ValidatorSet as _, Validity,
-    ValueOrigin, ValuePayload, VoteExtensionPolicy, VoteType,
+    LinearTimeouts, NilOrVal, Round, SignedProposal, SignedVote, ThresholdParams, Timeout, Validity, ValidatorSet as _, ValueOrigin,
+    ValuePayload, VoteExtensionPolicy, VoteType, Validator as _,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -479,8 +479,7 @@ impl Work {
     }
 
     fn certificate(&self, decided: &malachite_types::CommitCertificate<Chain>) -> Result<CommitCertificate, Fault> {
-        let signature =
-            |signed: &malachite_types::CommitSignature<Chain>| Some((self.keys.get(&signed.address)?.clone(), signed.signature.0));
+        let signature = |signed: &malachite_types::CommitSignature<Chain>| Some((self.keys.get(&signed.address)?.clone(), signed.signature.0));
         Ok(CommitCertificate {
             height: decided.height.0,
             round: decided.round.as_u32().ok_or_else(|| self.fault("it decided in no round"))?,
@@ -534,11 +533,7 @@ impl Evidence {
             Self::Proposals(first, second) => {
                 let (a, b) = (&first.message, &second.message);
                 let signed = |p: &SignedProposal<Chain>| key.verify(&signing::proposal_bytes(genesis, &p.message), &p.signature);
-                (a.height, a.round, a.member) == (b.height, b.round, b.member)
-                    && a.member == member
-                    && a != b
-                    && signed(first)
-                    && signed(second)
+                (a.height, a.round, a.member) == (b.height, b.round, b.member) && a.member == member && a != b && signed(first) && signed(second)
             }
         }
     }

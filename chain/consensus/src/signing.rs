@@ -6,7 +6,7 @@ use entrepot_chain_log::consortium::{VoteKind, proposal_message, vote_message};
 use entrepot_chain_statement::{Did, Hash};
 use malachite_types::{
     CertificateError, CommitCertificate, CommitSignature, Context as _, NilOrVal, PolkaCertificate, PolkaSignature, RoundCertificate,
-    RoundCertificateType, SignedVote, SigningScheme, ThresholdParam, Validator as _, ValidatorSet as _, VoteType,
+    RoundCertificateType, SignedVote, SigningScheme, ThresholdParam, ValidatorSet as _, VoteType, Validator as _,
 };
 use std::collections::BTreeSet;
 
@@ -117,11 +117,7 @@ impl Quorum<'_> {
 }
 
 /// Checks the precommits under a decision.
-pub fn check_commit(
-    genesis: &Hash,
-    validators: &Validators,
-    certificate: &CommitCertificate<Chain>,
-) -> Result<(), CertificateError<Chain>> {
+pub fn check_commit(genesis: &Hash, validators: &Validators, certificate: &CommitCertificate<Chain>) -> Result<(), CertificateError<Chain>> {
     let vote = |signature: &CommitSignature<Chain>| {
         let block = NilOrVal::Val(certificate.value_id);
         let vote = Chain.new_precommit(certificate.height, certificate.round, block, signature.address);
