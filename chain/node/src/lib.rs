@@ -25,7 +25,7 @@ pub use node::{CosignatureAnswer, Node, NodeConfig, NodeHead, NodeKeys, Verified
 pub use entrepot_chain_consensus::{
     Archive, ArchiveError, Committed, ConsortiumConfig, Drafted, Mesh, MeshConfig, MeshError, Task, timeouts,
 };
-pub use orderer::{Orderer, OrdererError, Seat, SoleMember};
+pub use orderer::{Orderer, OrdererError, Reader, Seat, SoleMember};
 pub use pool::PROPOSAL_BYTES_MAX;
 pub use store::StoredLeaf;
 pub use submitter::Submitter;

@@ -147,6 +147,28 @@ impl Orderer for SoleMember {
     }
 }
 
+/// Orders nothing: for whoever opens a folder only to read it.
+pub struct Reader;
+
+#[async_trait]
+impl Orderer for Reader {
+    fn begin(&mut self, _head: Committed, _archive: Arc<dyn Archive>) -> Result<(), OrdererError> {
+        Ok(())
+    }
+
+    fn offer(&mut self, _fresh: Vec<Vec<u8>>) {}
+
+    fn cosigned(&mut self, _size: u64, _line: String) {}
+
+    fn gossips(&self) -> bool {
+        false
+    }
+
+    async fn next(&mut self) -> Result<Task, OrdererError> {
+        std::future::pending().await
+    }
+}
+
 /// A seat in a channel of several members: what they decide by consensus is ordered.
 pub struct Seat {
     mesh: Arc<Mesh>,
