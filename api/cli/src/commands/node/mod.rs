@@ -1,7 +1,7 @@
 //! `entrepot node`: one member's validator of a channel, on the member's own host.
 
 use crate::{
-    adapters::NodeChain,
+    adapters::{NodeChain, Strangers},
     commands::{
         chain::keys::{CONSENSUS, COSIGNING, TRANSPORT},
         dev::stop_signal,
@@ -169,7 +169,7 @@ async fn serve(
     rest_tls: Option<Arc<rustls::ServerConfig>>,
     stop: CancellationToken,
 ) -> Outcome {
-    let chain = Arc::new(NodeChain::of_member(node.clone(), move || mesh.connected()));
+    let chain = Arc::new(NodeChain::new(node.clone(), Arc::new(move || mesh.connected()), Strangers::Refused));
     let serving = tokio::spawn(chain::serve_node(rest, chain.clone(), chain, rest_tls, stop.clone()));
     let outcome = watch(node.clone(), stop.clone()).await;
     stop.cancel();
