@@ -90,6 +90,8 @@ pub struct MembersStep {
 /// Proof that a member misbehaved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
+    /// Rises with each piece that was found, from 1.
+    pub number: u64,
     /// At which height.
     pub height: u64,
     /// What the orderer makes of it.
@@ -191,8 +193,13 @@ impl Node {
         Ok(found)
     }
 
+    /// Where the transaction with this hash is and what became of it, once it is decided. Pruning leaves it.
+    pub fn verdict(&self, hash: &Hash) -> Result<Option<(Place, TransactionVerdict)>, NodeError> {
+        self.store().transaction(hash)
+    }
+
     fn found(&self, hash: &Hash) -> Result<(Place, TransactionVerdict), NodeError> {
-        self.store().transaction(hash)?.ok_or_else(|| NodeError::damaged(format!("the index of transaction {hash}")))
+        self.verdict(hash)?.ok_or_else(|| NodeError::damaged(format!("the index of transaction {hash}")))
     }
 
     /// Who decides on the next block.
@@ -245,9 +252,9 @@ impl Node {
             .map_err(|error| NodeError::damaged(described(&error)))
     }
 
-    /// Everything that proves that a member misbehaved.
+    /// Everything that proves that a member misbehaved, as it was found.
     pub fn evidence(&self) -> Result<Vec<Evidence>, NodeError> {
-        Ok(self.store().evidence()?.into_iter().map(|(height, bytes)| Evidence { height, bytes }).collect())
+        self.store().evidence()
     }
 }
 

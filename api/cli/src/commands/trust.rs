@@ -6,7 +6,11 @@ use crate::{
     output::Output,
 };
 use clap::Args;
-use entrepot_chain_log::{NoteKey, TrustFile, TrustedLog, TrustedWitness, cosignature_vkey, independent};
+use entrepot_chain_log::{
+    Genesis, NoteKey, TrustFile, TrustedLog, TrustedWitness,
+    consortium::{TrustedChannel, TrustedMembers},
+    cosignature_vkey, independent,
+};
 use entrepot_chain_statement::{Did, Envelope, statements::WorkerGrant};
 use serde::Deserialize;
 use std::{
@@ -31,6 +35,14 @@ pub struct Arguments {
     /// How many witnesses of different participants make a checkpoint `witnessed`; most of them if absent.
     #[arg(long, value_name = "NUMBER")]
     quorum: Option<u32>,
+    /// The channel's genesis file, known from its members: who decides on its blocks then follows from what receipts show, and the validator
+    /// that the exchange names is not believed.
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+    /// Members who decide from a later height on, known from somebody who checked; nothing about earlier heights is believed then. The digest
+    /// is that of `entrepot chain members`.
+    #[arg(long, value_name = "HEIGHT=DIGEST", requires = "genesis")]
+    since: Option<Since>,
     /// Where the trust file goes; standard output if absent.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -49,6 +61,20 @@ impl FromStr for StandingWitness {
         let (participant, witness) = text.split_once('=').ok_or("expected the did:key of a participant, `=`, and that of its witness")?;
         let did = |text: &str| text.parse().map_err(|error| format!("{text}: {error}"));
         Ok(Self { participant: did(participant)?, witness: did(witness)? })
+    }
+}
+
+/// Members at a height.
+#[derive(Clone, Copy)]
+struct Since(TrustedMembers);
+
+impl FromStr for Since {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (height, members) =
+            text.split_once('=').ok_or("expected a height, `=`, and the digest of the members who decide from there on")?;
+        let height = height.parse().map_err(|error| format!("{height}: {error}"))?;
+        Ok(Self(TrustedMembers { height, members: members.parse().map_err(|error: &str| format!("{members}: {error}"))? }))
     }
 }
 
@@ -82,7 +108,7 @@ impl Exchange {
 /// Everything that verification shall believe. Without a quorum, most of the witnesses.
 pub fn compose(exchange: &Exchange, participants: &[Did], grants: &[WorkerGrant], quorum: Option<u32>) -> Result<TrustFile, Failure> {
     let witnesses = grants.iter().map(|grant| trusted_witness(&grant.participant, &grant.witness)).collect();
-    compose_with(exchange, participants, witnesses, quorum)
+    compose_with(exchange, participants, witnesses, quorum, None)
 }
 
 fn trusted_witness(participant: &Did, witness: &Did) -> TrustedWitness {
@@ -94,12 +120,15 @@ fn compose_with(
     participants: &[Did],
     witnesses: Vec<TrustedWitness>,
     quorum: Option<u32>,
+    channel: Option<TrustedChannel>,
 ) -> Result<TrustFile, Failure> {
     let most = independent(&witnesses) / 2 + 1;
     let file = TrustFile {
         format: Default::default(),
         log: TrustedLog { origin: exchange.origin.clone(), key: exchange.log_key.clone() },
-        validators: vec![exchange.validator.clone()],
+        // The genesis tells them, and they may change.
+        validators: if channel.is_some() { Vec::new() } else { vec![exchange.validator.clone()] },
+        channel,
         quorum: quorum.unwrap_or(most),
         witnesses,
         exchange: exchange.did.clone(),
@@ -117,7 +146,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
         known(&standing.participant, &arguments.participants).map_err(Failure::bad_input)?;
         witnesses.push(trusted_witness(&standing.participant, &standing.witness));
     }
-    let file = compose_with(&exchange, &arguments.participants, witnesses, arguments.quorum)?;
+    let channel = arguments.genesis.as_deref().map(|path| read_channel(path, &exchange.origin, arguments.since)).transpose()?;
+    let file = compose_with(&exchange, &arguments.participants, witnesses, arguments.quorum, channel)?;
     let document = serde_json::to_value(&file).map_err(anyhow::Error::from)?;
     match &arguments.out {
         Some(path) => files::write_public(path, document.to_string().as_bytes()),
@@ -126,6 +156,15 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
             Ok(())
         }
     }
+}
+
+fn read_channel(path: &Path, origin: &str, since: Option<Since>) -> Result<TrustedChannel, Failure> {
+    let wrong = |why: String| Failure::bad_input(format!("{}: {why}", path.display()));
+    let genesis = Genesis::from_json(&files::read(path)?).map_err(|error| wrong(error.to_string()))?;
+    if genesis.origin != origin {
+        return Err(wrong(format!("it is the genesis of {}; the exchange's log is {origin}", genesis.origin)));
+    }
+    Ok(TrustedChannel { genesis: genesis.digest(), since: since.map(|Since(members)| members) })
 }
 
 fn known(participant: &Did, participants: &[Did]) -> Result<(), String> {

@@ -25,6 +25,9 @@ pub enum ChainError {
         /// The oldest height that can be asked for.
         first_height: u64,
     },
+    /// The state has an entry there, of which this node keeps only the hash.
+    #[error("the state has a number of a submitter there, of which the node keeps only the hash")]
+    NotKept,
 }
 
 impl Refusal for ChainError {
@@ -32,18 +35,20 @@ impl Refusal for ChainError {
         match self {
             Self::Unavailable(_) => "chain_unavailable",
             Self::Pruned { .. } => "pruned",
+            Self::NotKept => "entry_not_kept",
         }
     }
     fn kind(&self) -> RefusalKind {
         match self {
             Self::Unavailable(_) => RefusalKind::Unavailable,
-            Self::Pruned { .. } => RefusalKind::NotFound,
+            Self::Pruned { .. } | Self::NotKept => RefusalKind::NotFound,
         }
     }
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unavailable(_) => "nothing is lost: try again in a few seconds".to_owned(),
             Self::Pruned { .. } => "ask a member that keeps the whole chain".to_owned(),
+            Self::NotKept => "a submitter's last number is that of its last transaction".to_owned(),
         })
     }
 }

@@ -138,7 +138,7 @@ pub struct TransactionRecord {
     pub submitter: Did,
     /// The submitter's number for it.
     pub sequence: u64,
-    /// The leaf or, of a right, the leaf of its initial registration.
+    /// The leaf or, of a right, the leaf of the statement that describes it.
     pub leaf: Option<Hash>,
     /// Whom it binds: each has signed.
     pub binds: Vec<Did>,

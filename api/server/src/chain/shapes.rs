@@ -161,7 +161,7 @@ pub(super) struct TransactionBody {
     pub submitter: String,
     /// The submitter's number for it, decimal.
     pub sequence: String,
-    /// The leaf; of a right, the leaf of its initial registration.
+    /// The leaf; of a right, the leaf of the statement that describes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf: Option<String>,
     /// did:key of everybody whom it binds.

@@ -1,7 +1,7 @@
 //! Blocks, their headers and certificates, the members, evidence; and the removal of old blocks.
 
 use super::{BASE_KEY, BLOCK_INDEX, BLOCKS, BlockRecord, CERTIFICATES, ChainStore, Durability, EVIDENCE, HEADERS, MEMBERS, META};
-use crate::NodeError;
+use crate::{Evidence, NodeError};
 use entrepot_chain_ledger::{KnownKeys, State};
 use entrepot_chain_log::{
     codec::Reader,
@@ -95,21 +95,30 @@ impl ChainStore {
     /// Keeps evidence, the same once; false if there are `limit` pieces already.
     pub fn add_evidence(&self, height: u64, bytes: &[u8], limit: usize) -> Result<bool, NodeError> {
         let column = self.column(EVIDENCE)?;
-        let key = [&height.to_be_bytes()[..], &Hash::of(&[bytes]).0].concat();
-        if self.get(EVIDENCE, &key)?.is_none() && self.db.iterator_cf(column, IteratorMode::Start).take(limit).count() >= limit {
+        // Numbers have no gaps.
+        let last = self.db.iterator_cf(column, IteratorMode::End).next().transpose().map_err(NodeError::database("reading evidence"))?;
+        let last = last.map_or(Ok(0), |(key, _)| height_of(&key))?;
+        if last >= limit as u64 {
             return Ok(false);
         }
+        let value = [&height.to_be_bytes()[..], bytes].concat();
+        let is_same = |item: Result<Item, rocksdb::Error>| item.is_ok_and(|(_, known)| *known == *value);
+        if self.db.iterator_cf(column, IteratorMode::Start).any(is_same) {
+            return Ok(true);
+        }
+        let number = last + 1;
         let mut batch = WriteBatch::default();
-        batch.put_cf(column, key, bytes);
+        batch.put_cf(column, number.to_be_bytes(), value);
         self.write(batch, Durability::Synced)?;
         Ok(true)
     }
 
-    /// All evidence, by height.
-    pub fn evidence(&self) -> Result<Vec<(u64, Vec<u8>)>, NodeError> {
+    /// All evidence, as it was found.
+    pub fn evidence(&self) -> Result<Vec<Evidence>, NodeError> {
         let read = |item: Result<Item, rocksdb::Error>| {
             let (key, value) = item.map_err(NodeError::database("reading evidence"))?;
-            Ok((height_of(key.get(..8).unwrap_or_default())?, value.into_vec()))
+            let (height, bytes) = value.split_first_chunk().ok_or_else(|| NodeError::damaged("a piece of evidence"))?;
+            Ok(Evidence { number: height_of(&key)?, height: u64::from_be_bytes(*height), bytes: bytes.to_vec() })
         };
         self.db.iterator_cf(self.column(EVIDENCE)?, IteratorMode::Start).map(read).collect()
     }

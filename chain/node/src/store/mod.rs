@@ -33,7 +33,7 @@ const MEMBERS: &str = "members";
 const TRANSACTIONS: &str = "transactions";
 /// Key of whoever submitted or is bound, and height, to places in that block.
 const SUBJECTS: &str = "subjects";
-/// Height and digest to proof that a member misbehaved.
+/// Number to the height and proof that a member misbehaved.
 const EVIDENCE: &str = "evidence";
 const LEAVES: &str = "leaves";
 const LEAF_INDEX: &str = "leaf_index";

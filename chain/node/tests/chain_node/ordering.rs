@@ -278,7 +278,7 @@ async fn evidence_is_kept_once_and_across_restarts() {
     shut(one.node).await;
     let again = Directed::open(&folder.path().join("0"), 0);
     let found: Vec<_> = again.node.evidence().expect("reads").into_iter().map(|evidence| (evidence.height, evidence.bytes)).collect();
-    assert_eq!(found, [(2, b"two proposals".to_vec()), (4, b"two votes".to_vec())]);
+    assert_eq!(found, [(4, b"two votes".to_vec()), (2, b"two proposals".to_vec())]);
 }
 
 #[tokio::test]

@@ -4,8 +4,11 @@
 use async_trait::async_trait;
 use entrepot_chain_ledger::{Leaf, LeafTransaction, Lookup, LookupError, Outcome, State, Submission};
 use entrepot_chain_log::{
-    Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TlogProof,
-    consortium::{Genesis, Member, MemberKeys, MemberRole, Members, VotingRule},
+    BlockHeader, Checkpoint, CommitCertificate, Decisions, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile,
+    TlogProof,
+    consortium::{
+        DecidedHeader, Genesis, HistoryStart, Member, MemberHistory, MemberKeys, MemberRole, Members, VoteKind, VotingRule, vote_message,
+    },
     cosignature_vkey, merkle,
     state_tree::{StateNode, StateNodes},
 };
@@ -15,7 +18,7 @@ use entrepot_exchange_market::{
     notary::{LogCheckpoint, NotaryLeaf, NotaryOutcome},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -24,10 +27,15 @@ use std::{
 
 pub const ORIGIN: &str = "entrepot/test";
 
+/// Decides on blocks.
+fn consensus() -> SigningKey {
+    SigningKey::from_seed(&[203; 32])
+}
+
 /// A channel of one member with this cosigning key.
 fn genesis(validator: &SigningKey) -> Genesis {
     let key = |seed| SigningKey::from_seed(&[seed; 32]).did();
-    let keys = MemberKeys { consensus: key(203), cosigning: validator.did(), transport: key(204) };
+    let keys = MemberKeys { consensus: consensus().did(), cosigning: validator.did(), transport: key(204) };
     let member = Member { did: key(205), name: "exchange".to_owned(), role: MemberRole::Member, keys };
     Genesis::new(ORIGIN, VotingRule::Majority, &Members::new(vec![member]).expect("one member")).expect("a genesis")
 }
@@ -39,6 +47,7 @@ struct Content {
     tree: MerkleTree,
     checkpoints: BTreeMap<u64, SignedCheckpoint>,
     witnesses: BTreeMap<u64, usize>,
+    headers: Vec<BlockHeader>,
 }
 
 /// What the ledger looks up.
@@ -71,6 +80,7 @@ pub struct MemoryLog {
     content: Mutex<Content>,
     signer: NoteSigner,
     validator: NoteSigner,
+    genesis: Genesis,
     submitter: SigningKey,
     down: AtomicBool,
 }
@@ -85,9 +95,11 @@ impl Default for MemoryLog {
                 tree: MerkleTree::new(),
                 checkpoints: BTreeMap::new(),
                 witnesses: BTreeMap::new(),
+                headers: Vec::new(),
             }),
             signer: NoteSigner::log(ORIGIN, SigningKey::from_seed(&[201; 32])).expect("a name"),
             validator: NoteSigner::cosigner(validator.did().as_str(), validator.clone()).expect("a name"),
+            genesis: genesis(&validator),
             submitter: SigningKey::from_seed(&[250; 32]),
             down: AtomicBool::new(false),
         }
@@ -102,6 +114,11 @@ impl MemoryLog {
 
     pub fn key(&self) -> &NoteKey {
         self.signer.public()
+    }
+
+    /// How the channel begins.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
     }
 
     fn content(&self) -> Result<MutexGuard<'_, Content>, NotaryError> {
@@ -144,6 +161,7 @@ impl Notary for MemoryLog {
         content.stored.nodes.extend(draft.applied.state_nodes.added);
         content.stored.entries.extend(draft.applied.entries);
         content.state = draft.applied.state;
+        content.headers.extend(draft.block.map(|block| block.header));
         if !draft.applied.leaves.is_empty() {
             let unsigned = Checkpoint { origin: ORIGIN.to_owned(), size: index, root: content.state.log_root() };
             let mut checkpoint = unsigned.sign(&self.signer).expect("signs");
@@ -201,6 +219,21 @@ impl Notary for MemoryLog {
         let content = self.content()?;
         let entry = |index| Ok(content.stored.indices.iter().find(|(_, at)| **at == index).map(|(leaf, _)| *leaf));
         Ok(tile.read(content.state.log_size(), &content.tree, entry).expect("nodes are there"))
+    }
+
+    async fn decisions(&self, sizes: &BTreeSet<u64>) -> Result<Option<Decisions>, NotaryError> {
+        let content = self.content()?;
+        let decided = |size: &u64| {
+            let at = content.headers.iter().position(|header| header.log_size == *size)?;
+            let header = content.headers[at].clone();
+            let (height, block) = (header.height, header.hash());
+            let message = vote_message(&self.genesis.digest(), VoteKind::Precommit, height, 0, Some(&block));
+            let signatures = [(consensus().did(), consensus().sign(&message))].into();
+            let certificate = CommitCertificate { height, round: 0, block, signatures };
+            Some(DecidedHeader { parent: at.checked_sub(1).map(|before| content.headers[before].clone()), header, certificate })
+        };
+        let history = MemberHistory { start: HistoryStart::Genesis(self.genesis.clone()), steps: Vec::new() };
+        Ok(sizes.iter().map(decided).collect::<Option<_>>().map(|headers| Decisions { history, headers }))
     }
 
     async fn add_cosignature(&self, size: u64, line: &str) -> Result<bool, NotaryError> {

@@ -6,7 +6,7 @@ mod tasks;
 pub use settings::{RestTls, Settings};
 
 use crate::{
-    adapters::{FolderBackups, NodeNotary},
+    adapters::{FolderBackups, NodeChain, NodeNotary, Strangers},
     commands::dev::stop_signal,
     consortium,
     exchange_keys::ExchangeKeys,
@@ -19,7 +19,9 @@ use clap::Args;
 use entrepot_api_server::{
     AppState,
     ambient::{SystemClock, SystemEntropy},
-    backup, router, serve, tls,
+    backup,
+    chain::{self, ChainLimits, ChainState, Submissions},
+    router, serve, tls,
     workforce::{self, Registry},
 };
 use entrepot_chain_node::{Mesh, Node, NodeConfig};
@@ -35,6 +37,7 @@ use entrepot_exchange_market::{
 use entrepot_exchange_store::Store;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -159,7 +162,10 @@ impl Exchange {
 
         let tasks = Tasks::new(stop);
         let stop = tasks.stop.clone();
-        let rest_stop = stop.clone();
+        // Nobody is connected to a channel's only member.
+        let reader = NodeChain::new(self.node.clone(), Arc::new(BTreeSet::new), Strangers::Refused);
+        let chain = ChainState::new(Arc::new(reader), Submissions::Closed, ChainLimits::default(), stop.clone());
+        let (routes, rest_stop) = (chain::attach(routes, chain), stop.clone());
         tasks.spawn("REST", async move {
             serve::serve(rest, routes, rest_tls, serve::Patience::default(), rest_stop).await;
             Ok(())
