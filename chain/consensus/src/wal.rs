@@ -47,7 +47,9 @@ pub enum WalError {
         path: PathBuf,
     },
     /// Its content was changed.
-    #[error("the consensus log {path} is damaged at byte {at}: start with --rejoin, which first follows the others past what was signed here")]
+    #[error(
+        "the consensus log {path} is damaged at byte {at}: start with --rejoin, which first follows the others past what was signed here"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -170,7 +172,8 @@ impl Wal {
         self.pending.clear();
         let mut header = [&MAGIC[..], &height.to_be_bytes(), &self.mark].concat();
         header.extend_from_slice(&crc32fast::hash(&header).to_be_bytes());
-        let rewritten = self.file.set_len(HEADER_BYTES as u64).and_then(|()| self.file.rewind()).and_then(|()| self.file.write_all(&header));
+        let rewritten =
+            self.file.set_len(HEADER_BYTES as u64).and_then(|()| self.file.rewind()).and_then(|()| self.file.write_all(&header));
         rewritten.map_err(self.failed("written"))
     }
 
