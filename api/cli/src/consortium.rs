@@ -56,12 +56,20 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
 }
 
 /// Opens the links, and takes the seat as soon as the node opens. `folder` holds the consensus log, outside of what backups hold.
-pub async fn seat(settings: &ConsortiumSettings, genesis: &Genesis, keys: &NodeKeys, folder: PathBuf) -> Result<(Seat, Arc<Mesh>), Failure> {
+pub async fn seat(
+    settings: &ConsortiumSettings,
+    genesis: &Genesis,
+    keys: &NodeKeys,
+    folder: PathBuf,
+) -> Result<(Seat, Arc<Mesh>), Failure> {
     let copy = |key: &SigningKey| SigningKey::from_seed(&key.seed());
     let ours = genesis.members.iter().find(|member| member.keys.consensus == keys.consensus.did());
     match ours {
         Some(member) if (&member.keys.cosigning, &member.keys.transport) != (&keys.cosigning.did(), &keys.transport.did()) => {
-            return Err(Failure::bad_input(format!("{} stands in the genesis with other cosigning or transport keys than these", member.name)));
+            return Err(Failure::bad_input(format!(
+                "{} stands in the genesis with other cosigning or transport keys than these",
+                member.name
+            )));
         }
         Some(_) => {}
         None => tracing::warn!("the genesis names no member with these keys: the node follows once the members have let it in"),
@@ -71,7 +79,10 @@ pub async fn seat(settings: &ConsortiumSettings, genesis: &Genesis, keys: &NodeK
         member.map_or_else(|| peer.member.clone(), |member| member.keys.transport.clone())
     };
     let peers: BTreeMap<Did, String> = settings.peers.iter().map(|peer| (transport(peer), peer.address.clone())).collect();
-    let missing = genesis.members.iter().filter(|member| member.keys.transport != keys.transport.did() && !peers.contains_key(&member.keys.transport));
+    let missing = genesis
+        .members
+        .iter()
+        .filter(|member| member.keys.transport != keys.transport.did() && !peers.contains_key(&member.keys.transport));
     missing.for_each(|member| tracing::warn!(member = %member.did, name = member.name, "`peers` does not say where this member is"));
     let mesh = Mesh::start(MeshConfig { key: copy(&keys.transport), listen: settings.listen, peers }).await;
     let mesh = Arc::new(mesh.map_err(|error| Failure::bad_input(format!("{:#}", anyhow::Error::from(error))))?);

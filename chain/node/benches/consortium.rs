@@ -66,7 +66,8 @@ impl Cluster {
 
     async fn open(&self, of: u8) -> Node {
         let (keys, genesis) = (keys(of), genesis());
-        let peers: BTreeMap<Did, String> = (0..MEMBERS).map(|of| (self::keys(of).transport.did(), self.addresses[usize::from(of)].to_string())).collect();
+        let peers: BTreeMap<Did, String> =
+            (0..MEMBERS).map(|of| (self::keys(of).transport.did(), self.addresses[usize::from(of)].to_string())).collect();
         let listen = self.addresses[usize::from(of)];
         let mesh = Mesh::start(MeshConfig { key: self::keys(of).transport, listen, peers }).await.expect("the port is free");
         let folder = self.folder.path().join(of.to_string());
@@ -186,9 +187,11 @@ fn main() {
     );
     let reference = machine.ed25519_verifications * cores() as f64;
     Figure { name: "chain.commit.4", value: count as f64 / seconds, unit: "transactions/s", reference, conditions: &conditions }.print();
-    let conditions = format!("RocksDB's folder of one member after {count} receipts in {blocks} blocks; reference: the encoded transaction");
+    let conditions =
+        format!("RocksDB's folder of one member after {count} receipts in {blocks} blocks; reference: the encoded transaction");
     let encoded = Transaction::from(all[0][0].clone()).encode().len() as f64;
-    Figure { name: "chain.receipt.bytes", value: bytes as f64 / count as f64, unit: "bytes", reference: encoded, conditions: &conditions }.print();
+    Figure { name: "chain.receipt.bytes", value: bytes as f64 / count as f64, unit: "bytes", reference: encoded, conditions: &conditions }
+        .print();
 
     let (commits, syncs) = runtime.block_on(async {
         let cluster = Cluster::new(MEMBERS).await;
@@ -209,6 +212,9 @@ fn main() {
     Figure { name: "chain.latency.4", value: at(&commits, 0.5), unit: "ms", reference, conditions: &conditions }.print();
 
     let (seconds, height) = runtime.block_on(catch_up(BEHIND));
-    let conditions = format!("{height} blocks of one transaction that three members decided while the fourth was away, same process; reference: one sync a block");
-    Figure { name: "chain.catch_up", value: height as f64 / seconds, unit: "blocks/s", reference: machine.fsyncs, conditions: &conditions }.print();
+    let conditions = format!(
+        "{height} blocks of one transaction that three members decided while the fourth was away, same process; reference: one sync a block"
+    );
+    Figure { name: "chain.catch_up", value: height as f64 / seconds, unit: "blocks/s", reference: machine.fsyncs, conditions: &conditions }
+        .print();
 }

@@ -3,13 +3,11 @@
 //! The orderer asks, the ledger answers: [`Orderer::next`] yields one [`Task`] after the other, and a task is done before the next is
 //! asked for. Blocks are bytes and a hash to the orderer; transactions are bytes.
 
+use crate::store::described;
 use async_trait::async_trait;
-use entrepot_chain_consensus::{
-    Archive, Committed, Consortium, ConsortiumConfig, ConsortiumError, Drafted, Mesh, Task, host::header_hash,
-};
+use entrepot_chain_consensus::{Archive, Committed, Consortium, ConsortiumConfig, ConsortiumError, Drafted, Mesh, Task, host::header_hash};
 use entrepot_chain_log::consortium::{CommitCertificate, VoteKind, vote_message};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
-use crate::store::described;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -42,7 +42,11 @@ async fn a_member_whose_consensus_log_is_damaged_or_gone_signs_nothing_until_it_
         let at = turn + 1;
         let wal = consortium.seats[at].data().join("consensus").join("wal");
         consortium.nodes[at].process.kill();
-        if what == "damaged" { damage(&wal) } else { fs::remove_file(&wal).expect("removed") }
+        if what == "damaged" {
+            damage(&wal)
+        } else {
+            fs::remove_file(&wal).expect("removed")
+        }
         consortium.nodes[at].restart(None);
         consortium.nodes[at].ends_with(what).await;
         consortium.nodes[at].restart(None);

@@ -163,7 +163,9 @@ impl Exchange {
         let tasks = Tasks::new(stop);
         let stop = tasks.stop.clone();
         // Nobody is connected to a channel's only member.
-        let reader = NodeChain::new(self.node.clone(), Arc::new(BTreeSet::new), Strangers::Refused);
+        let mesh = self.mesh.clone();
+        let connected = move || mesh.as_ref().map_or_else(BTreeSet::new, |mesh| mesh.connected());
+        let reader = NodeChain::new(self.node.clone(), Arc::new(connected), Strangers::Refused);
         let chain = ChainState::new(Arc::new(reader), Submissions::Closed, ChainLimits::default(), stop.clone());
         let (routes, rest_stop) = (chain::attach(routes, chain), stop.clone());
         tasks.spawn("REST", async move {
