@@ -3,6 +3,7 @@
 mod backup;
 mod bad_input;
 mod command_line;
+mod consortium;
 mod crash;
 mod exchange_sees;
 mod hostile_exchange;

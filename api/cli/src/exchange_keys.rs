@@ -74,15 +74,15 @@ impl ExchangeKeys {
         Genesis::from_json(&files::read(&path)?).map_err(|error| wrong(&error))
     }
 
-    fn found(&self, origin: &str) -> Result<Genesis, GenesisError> {
+    /// The exchange as a member of a channel.
+    pub fn member(&self, name: &str) -> Member {
         let keys = self.node();
-        let member = Member {
-            did: self.exchange.signing.did(),
-            name: MEMBER_NAME.to_owned(),
-            role: MemberRole::Member,
-            keys: MemberKeys { consensus: keys.consensus.did(), cosigning: keys.cosigning.did(), transport: keys.transport.did() },
-        };
-        Genesis::new(origin, VotingRule::Majority, &Members::new(vec![member])?)
+        let keys = MemberKeys { consensus: keys.consensus.did(), cosigning: keys.cosigning.did(), transport: keys.transport.did() };
+        Member { did: self.exchange.signing.did(), name: name.to_owned(), role: MemberRole::Member, keys }
+    }
+
+    fn found(&self, origin: &str) -> Result<Genesis, GenesisError> {
+        Genesis::new(origin, VotingRule::Majority, &Members::new(vec![self.member(MEMBER_NAME)])?)
     }
 
     /// Refuses a certificate that does not hold for every one of `names`: it was made once, perhaps under other settings, and no worker that
@@ -107,7 +107,8 @@ impl ExchangeKeys {
     }
 }
 
-fn read_or_make(path: &Path) -> Result<KeyFile, Failure> {
+/// A key file that is there, or a new one.
+pub fn read_or_make(path: &Path) -> Result<KeyFile, Failure> {
     if !path.exists() {
         files::write_secret(path, KeyFile::generate(&mut OsRng).to_json().as_bytes())?;
     }

@@ -3,6 +3,7 @@
 mod adapters;
 mod client;
 mod commands;
+mod consortium;
 mod exchange_keys;
 mod exit;
 mod files;
@@ -11,7 +12,7 @@ mod settings;
 mod tracing_setup;
 
 use clap::{Parser, Subcommand};
-use commands::{admin, chain, dev, keygen, schema, serve, sign, token, trust, verify, witness, work};
+use commands::{admin, chain, dev, keygen, node, schema, serve, sign, token, trust, verify, witness, work};
 use output::Output;
 
 /// A marketplace for computations on data that stays where it is.
@@ -31,6 +32,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Run a worker beside the data, or a neutral compute party.
     Work(work::Arguments),
+    /// Run one member's validator of a channel.
+    Node(Box<node::Arguments>),
     /// Run an exchange and three workers here, seeded with real sample data.
     Dev(dev::Arguments),
     /// Make the keys of a participant or a worker.
@@ -81,6 +84,7 @@ async fn run(command: Command, output: &Output) -> exit::Outcome {
     match command {
         Command::Serve(arguments) => serve::run(arguments, output).await,
         Command::Work(arguments) => work::run(arguments, output).await,
+        Command::Node(arguments) => node::run(*arguments, output).await,
         Command::Dev(arguments) => dev::run(arguments, output).await,
         Command::Keygen(arguments) => keygen::run(&arguments, output),
         Command::Sign(arguments) => sign::run(&arguments, output),

@@ -72,10 +72,16 @@ impl CatchUp {
         }
         self.avoided.retain(|_, until| *until > now);
         // In turn, so that one that serves badly does not serve alone.
-        let able: Vec<&Did> = heights.iter().filter(|(peer, at)| **at > height && !self.avoided.contains_key(*peer)).map(|(peer, _)| peer).collect();
+        let able: Vec<&Did> =
+            heights.iter().filter(|(peer, at)| **at > height && !self.avoided.contains_key(*peer)).map(|(peer, _)| peer).collect();
         let peer = able.get(height as usize % able.len().max(1)).copied()?.clone();
         self.asked = Some((peer.clone(), now));
         Some((peer, height + 1))
+    }
+
+    /// Whether this member lately failed to hand out what it said it has.
+    pub fn doubts(&self, peer: &Did) -> bool {
+        self.avoided.get(peer).is_some_and(|until| *until > Instant::now())
     }
 
     fn avoid(&mut self, peer: Did) {
@@ -93,7 +99,10 @@ impl CatchUp {
         self.asked = None;
         let rising = blocks.iter().zip(blocks.iter().skip(1)).all(|(a, b)| a.1.height + 1 == b.1.height);
         // Meanwhile the first of them may have been decided here.
-        if !rising || blocks.last().is_none_or(|(_, last)| last.height < next) || blocks.first().is_some_and(|(_, first)| first.height > next) {
+        if !rising
+            || blocks.last().is_none_or(|(_, last)| last.height < next)
+            || blocks.first().is_some_and(|(_, first)| first.height > next)
+        {
             return self.avoid(peer.clone());
         }
         self.from = Some(peer.clone());

@@ -4,14 +4,16 @@ use crate::{
     Fault, WalError,
     driver::{Command, Driver},
     mesh::{Channel, Heard},
+    rejoin::{self, Rejoin},
     task::{Archive, Committed, Task},
     wal::Wal,
+    wire::Record,
 };
 use entrepot_chain_statement::{Did, Hash, SigningKey};
 use malachite_types::LinearTimeouts;
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
@@ -53,7 +55,9 @@ pub enum ConsortiumError {
         source: io::Error,
     },
     /// The log is gone, and with it what was signed.
-    #[error("this member's consensus log {path} is gone, while its chain is at height {height}: start with --rejoin, which first follows the others past what was signed")]
+    #[error(
+        "this member's consensus log {path} is gone, while its chain is at height {height}: start with --rejoin, which first follows the others past what was signed"
+    )]
     LogGone {
         /// The file.
         path: PathBuf,
@@ -61,12 +65,25 @@ pub enum ConsortiumError {
         height: u64,
     },
     /// The chain is an older copy.
-    #[error("this member may have signed at height {signed}, while its chain ends at {height}: an older copy was put in place; start with --rejoin")]
+    #[error(
+        "this member may have signed at height {signed}, while its chain ends at {height}: an older copy was put in place; start with --rejoin"
+    )]
     OldChain {
         /// The highest height of a signature.
         signed: u64,
         /// Of the chain.
         height: u64,
+    },
+    /// Nothing that this member could wait for shows that what it signed is past.
+    #[error(
+        "this member cannot rejoin: {quorum} others would have to go on without it, and the channel has {others}. Put its consensus log back, \
+         from its own disk; if that is lost, the organisations have to found the channel anew"
+    )]
+    CannotRejoin {
+        /// Members beside this one.
+        others: usize,
+        /// As many decide.
+        quorum: usize,
     },
     /// Going on would break the protocol.
     #[error(transparent)]
@@ -97,7 +114,8 @@ pub struct Consortium {
 }
 
 impl Consortium {
-    /// Takes part from where the ledger stands. Refuses if this member cannot know what it signed.
+    /// Takes part from where the ledger stands. Refuses if this member cannot know what it signed. One that has no log and no block yet
+    /// votes once enough others say that the channel has not got anywhere without it; see `rejoin`.
     pub fn start(
         config: ConsortiumConfig,
         head: Committed,
@@ -105,28 +123,12 @@ impl Consortium {
         channel: Channel,
         heard: mpsc::Receiver<Heard>,
     ) -> Result<Self, ConsortiumError> {
-        let failed = |source| ConsortiumError::Folder { path: config.folder.clone(), source };
-        fs::create_dir_all(&config.folder).map_err(failed)?;
-        let (path, rejoining) = (config.folder.join(WAL_FILE), config.folder.join(REJOINING_FILE));
-        if config.rejoin && !rejoining.exists() {
-            put_down(&rejoining).map_err(failed)?;
-        }
-        let rejoins = rejoining.exists();
-        if rejoins {
-            // Its content is of no use any more; the lock is.
-            let _absent = fs::remove_file(&path);
-        } else if !Wal::exists(&path) && head.height > 0 && head.members.by_consensus_key(&config.key.did()).is_some() {
-            return Err(ConsortiumError::LogGone { path, height: head.height });
-        }
-        let (wal, records) = Wal::open(&path)?;
-        if wal.height() > head.height + 1 {
-            return Err(ConsortiumError::OldChain { signed: wal.height(), height: head.height });
-        }
+        let (wal, records, rejoin) = open(&config, &head)?;
         let (commands, orders) = mpsc::unbounded_channel();
         let (wanted, tasks) = mpsc::channel(TASKS_MAX);
         let ended = Arc::new(Mutex::new(None));
         let why = ended.clone();
-        let driver = Driver::new(config, head, archive, channel, wal, wanted, rejoins.then_some(rejoining));
+        let driver = Driver::new(config, head, archive, channel, wal, wanted, rejoin);
         // Its own thread: it waits for the disk between two messages, and nothing else may wait with it.
         let body = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -165,7 +167,37 @@ impl Consortium {
     }
 }
 
-fn put_down(path: &Path) -> io::Result<()> {
-    fs::File::create(path)?.sync_all()?;
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+/// The log and what it holds; a member that does not know what it signed follows for the moment.
+fn open(config: &ConsortiumConfig, head: &Committed) -> Result<(Wal, Vec<Record>, Option<Rejoin>), ConsortiumError> {
+    let failed = |source| ConsortiumError::Folder { path: config.folder.clone(), source };
+    fs::create_dir_all(&config.folder).map_err(failed)?;
+    let (path, marker) = (config.folder.join(WAL_FILE), config.folder.join(REJOINING_FILE));
+    let is_member = head.members.by_consensus_key(&config.key.did()).is_some();
+    let (others, quorum) = (head.members.as_slice().len() - usize::from(is_member), head.members.quorum());
+    let forgets = config.rejoin && !marker.exists();
+    if forgets && is_member && (1..quorum).contains(&others) {
+        return Err(ConsortiumError::CannotRejoin { others, quorum });
+    }
+    if !marker.exists() && !config.rejoin && Wal::exists(&path) {
+        let (wal, records) = Wal::open(&path)?;
+        if wal.height() > head.height.saturating_add(1) {
+            return Err(ConsortiumError::OldChain { signed: wal.height(), height: head.height });
+        }
+        return Ok((wal, records, None));
+    }
+    if !marker.exists() && !config.rejoin && head.height > 0 && is_member {
+        return Err(ConsortiumError::LogGone { path, height: head.height });
+    }
+    // The lock comes first, then the note that it only follows; only then may what it said be forgotten.
+    let mut wal = Wal::open_damaged(&path)?;
+    let signed = wal.height();
+    if others == 0 && signed > head.height.saturating_add(1) {
+        return Err(ConsortiumError::OldChain { signed, height: head.height });
+    }
+    if config.rejoin || !marker.exists() {
+        rejoin::put_down(&marker, !config.rejoin).map_err(failed)?;
+    }
+    wal.begin(signed)?;
+    wal.sync_all()?;
+    Ok((wal, Vec::new(), Some(Rejoin::of(marker, signed).map_err(failed)?)))
 }

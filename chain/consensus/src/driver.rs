@@ -6,20 +6,21 @@
 use crate::{
     catch_up::CatchUp,
     consortium::{ConsortiumConfig, ConsortiumError},
+    early::Early,
     host::{Host, Output},
     mesh::{Channel, Heard},
     rejoin::Rejoin,
-    task::{Archive, Committed, Drafted, Task},
+    replies::{Replies, Reply},
+    serve,
+    task::{Archive, Committed, Task},
     wal::Wal,
-    wire::{BLOCK_BYTES_MAX, BLOCKS_PER_ANSWER, Message, Record},
+    wire::{Message, Record},
 };
 use entrepot_chain_log::CommitCertificate;
-use entrepot_chain_statement::{Did, Hash};
+use entrepot_chain_statement::Did;
 use malachite_types::Timeout;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    future::{Future, pending},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -28,16 +29,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Messages of one member that are kept for heights that have not begun; later ones take the place of earlier ones.
-const EARLY_MAX: usize = 16;
-/// Of those, proposals, which carry blocks.
-const EARLY_PROPOSALS_MAX: usize = 2;
 /// What was submitted here is told again this often while it waits.
 const TELL_AGAIN: Duration = Duration::from_secs(2);
 /// Transactions that are told again.
 const OURS_MAX: usize = 8192;
-/// Bytes of decided blocks in one answer.
-const ANSWER_BYTES_MAX: usize = BLOCK_BYTES_MAX / 2;
 /// How often time is looked at where nothing else wakes the loop.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -46,24 +41,6 @@ const TICK: Duration = Duration::from_millis(100);
 pub enum Command {
     Offer(Vec<Vec<u8>>),
     Cosigned { size: u64, key: Did, line: String },
-}
-
-/// Answers of the ledger that are waited for.
-#[derive(Default)]
-struct Replies {
-    draft: Option<(u64, u32, oneshot::Receiver<Drafted>)>,
-    checks: Vec<(u64, Hash, oneshot::Receiver<Option<Hash>>)>,
-    caught_up: Option<oneshot::Receiver<Option<Hash>>>,
-    commit: Option<oneshot::Receiver<Committed>>,
-    served: Option<oneshot::Receiver<(Did, Message)>>,
-}
-
-enum Reply {
-    Committed(Option<Committed>),
-    Drafted(u64, u32, Option<Drafted>),
-    Checked(u64, Hash, bool),
-    CaughtUp(Option<Hash>),
-    Served(Option<(Did, Message)>),
 }
 
 pub struct Driver {
@@ -84,7 +61,7 @@ pub struct Driver {
     timers: BTreeMap<(Instant, u64), Timeout>,
     next_timer: u64,
     /// Messages about heights that have not begun.
-    early: VecDeque<(Did, Message)>,
+    early: Early,
     /// What was submitted here and may still wait.
     ours: VecDeque<Vec<u8>>,
     told: Instant,
@@ -107,7 +84,7 @@ impl Driver {
         channel: Channel,
         wal: Wal,
         tasks: mpsc::Sender<Task>,
-        rejoining: Option<PathBuf>,
+        rejoin: Option<Rejoin>,
     ) -> Self {
         let host = Host::new(config.genesis, config.key.clone(), config.timeouts);
         Self {
@@ -123,14 +100,14 @@ impl Driver {
             votes: false,
             timers: BTreeMap::new(),
             next_timer: 0,
-            early: VecDeque::new(),
+            early: Early::default(),
             ours: VecDeque::new(),
             told: Instant::now(),
             look_at: Instant::now() + TICK,
             cosigned: None,
             heights: BTreeMap::new(),
             catch_up: CatchUp::default(),
-            rejoin: rejoining.map(Rejoin::new),
+            rejoin,
             replies: Replies::default(),
             asked: VecDeque::new(),
             config,
@@ -144,6 +121,7 @@ impl Driver {
         mut heard: mpsc::Receiver<Heard>,
     ) -> Result<(), ConsortiumError> {
         self.admit();
+        self.rejoin()?;
         if self.wal.height() == self.head.height + 1 && !records.is_empty() && self.rejoin.is_none() {
             tracing::info!(height = self.wal.height(), records = records.len(), "taking up the height that was open");
             self.begin(records).await?;
@@ -229,7 +207,7 @@ impl Driver {
         for transaction in transactions {
             bytes += transaction.len();
             part.push(transaction);
-            if bytes >= ANSWER_BYTES_MAX || part.len() >= crate::wire::TRANSACTIONS_PER_MESSAGE {
+            if bytes >= serve::ANSWER_BYTES_MAX || part.len() >= crate::wire::TRANSACTIONS_PER_MESSAGE {
                 self.channel.broadcast(&Message::Transactions(std::mem::take(&mut part)));
                 bytes = 0;
             }
@@ -251,17 +229,25 @@ impl Driver {
             self.told = now;
             self.tell(self.ours.iter().cloned().collect());
         }
-        if let Some(rejoin) = &mut self.rejoin
-            && rejoin.may_vote(&self.head, &self.us, &self.heights)
-        {
-            tracing::info!(height = self.head.height, "past everything that may have been signed before: voting again");
-            self.wal.begin(self.head.height)?;
-            self.wal.sync_all()?;
-            rejoin.finish().map_err(|source| ConsortiumError::Folder { path: self.config.folder.clone(), source })?;
-            self.rejoin = None;
-            self.open = false;
-            self.timers.clear();
+        self.rejoin()
+    }
+
+    /// Whether it is over that this member only follows.
+    fn rejoin(&mut self) -> Result<(), ConsortiumError> {
+        let failed = |source| ConsortiumError::Folder { path: self.config.folder.clone(), source };
+        let Some(rejoin) = &mut self.rejoin else { return Ok(()) };
+        rejoin.at(&self.head, &self.us).map_err(failed)?;
+        rejoin.hear(&self.heights, |peer| self.catch_up.doubts(peer));
+        if self.replies.commit.is_some() || !rejoin.may_vote(&self.head, &self.us) {
+            return Ok(());
         }
+        tracing::info!(height = self.head.height, "past everything that may have been signed before: voting from now on");
+        self.wal.begin(self.head.height)?;
+        self.wal.sync_all()?;
+        rejoin.finish().map_err(failed)?;
+        self.rejoin = None;
+        self.open = false;
+        self.timers.clear();
         Ok(())
     }
 
@@ -332,7 +318,7 @@ impl Driver {
             return self.carry_out(outputs).await;
         }
         if height <= next + 1 {
-            self.keep_early(from, message);
+            self.early.keep(from, message);
         }
         Ok(())
     }
@@ -348,36 +334,12 @@ impl Driver {
         members.any(|member| member.keys.transport == *from && member.keys.consensus.public_bytes() == signer.0)
     }
 
-    fn keep_early(&mut self, from: Did, message: Message) {
-        let is_proposal = |message: &Message| matches!(message, Message::Proposal(..));
-        let of = self.early.iter().filter(|(sender, _)| *sender == from);
-        let (kept, proposals) = of.fold((0, 0), |(kept, proposals), (_, early)| (kept + 1, proposals + usize::from(is_proposal(early))));
-        if (is_proposal(&message) && proposals >= EARLY_PROPOSALS_MAX) || self.early.iter().any(|(_, early)| *early == message) {
-            return;
-        }
-        if kept >= EARLY_MAX
-            && let Some(oldest) = self.early.iter().position(|(sender, _)| *sender == from)
-        {
-            self.early.remove(oldest);
-        }
-        self.early.push_back((from, message));
-    }
-
     /// Whether there is a reason to begin the next height.
     fn is_woken(&self) -> bool {
         if self.wanted {
             return true;
         }
-        let height = self.head.height + 1;
-        let begins = |message: &Message| match message {
-            Message::Proposal(proposal, _) => {
-                let proposer = self.head.members.proposer(height, proposal.message.round.as_u32().unwrap_or(0));
-                proposer.keys.consensus.public_bytes() == proposal.message.member.0
-            }
-            Message::Vote(_) => true,
-            _ => false,
-        };
-        self.early.iter().any(|(_, message)| message.height() == Some(height) && begins(message))
+        self.early.begins(self.head.height + 1, &self.head.members)
     }
 
     async fn begin(&mut self, records: Vec<Record>) -> Result<(), ConsortiumError> {
@@ -390,14 +352,10 @@ impl Driver {
         self.timers.clear();
         let outputs = self.host.start(height, &self.head.members, self.votes, records)?;
         self.carry_out(outputs).await?;
-        for (from, message) in std::mem::take(&mut self.early) {
-            match message.height() {
-                Some(of) if of == height && self.open => {
-                    let outputs = self.host.receive(message)?;
-                    self.carry_out(outputs).await?;
-                }
-                Some(of) if of > height => self.early.push_back((from, message)),
-                _ => {}
+        for message in self.early.take(height) {
+            if self.open {
+                let outputs = self.host.receive(message)?;
+                self.carry_out(outputs).await?;
             }
         }
         Ok(())
@@ -461,6 +419,7 @@ impl Driver {
             Reply::Committed(committed) => {
                 let committed = committed.filter(|committed| committed.height == next).ok_or(ConsortiumError::Ledger { height: next })?;
                 self.committed(committed);
+                self.rejoin()?;
             }
             Reply::Drafted(height, round, Some(drafted)) if height == next && self.open => {
                 // Nobody needs a height without content, unless others hold it open as well: then it has to end.
@@ -474,7 +433,9 @@ impl Driver {
                 self.carry_out(outputs).await?;
             }
             Reply::CaughtUp(id) => {
-                if let Some((block, certificate)) = self.catch_up.checked(next, id) {
+                let judged = self.catch_up.checked(next, id);
+                // Meanwhile it may have been decided here as well, and be on its way to the disk.
+                if let (Some((block, certificate)), None) = (judged, &self.replies.commit) {
                     self.commit(block, certificate).await;
                 }
             }
@@ -495,7 +456,7 @@ impl Driver {
             self.admit();
         }
         let height = self.head.height;
-        self.early.retain(|(_, message)| message.height().is_some_and(|of| of > height));
+        self.early.forget(height);
         self.channel.broadcast(&Message::Status(height));
     }
 
@@ -521,63 +482,7 @@ impl Driver {
         let (answer, served) = oneshot::channel();
         self.replies.served = Some(served);
         tokio::task::spawn_blocking(move || {
-            let (mut blocks, mut bytes) = (Vec::new(), 0);
-            for height in (from..=to).take(BLOCKS_PER_ANSWER) {
-                match archive.certified(height) {
-                    Ok(Some((block, certificate))) => {
-                        bytes += block.len();
-                        if !blocks.is_empty() && bytes > ANSWER_BYTES_MAX {
-                            break;
-                        }
-                        blocks.push((block, certificate));
-                    }
-                    Ok(None) => break,
-                    Err(error) => {
-                        tracing::warn!(height, %error, "a decided block cannot be handed on");
-                        break;
-                    }
-                }
-            }
-            let _stopped = answer.send((peer, Message::Blocks(blocks)));
+            let _stopped = answer.send((peer, serve::blocks(archive.as_ref(), from, to)));
         });
     }
-}
-
-impl Replies {
-    /// The next answer. Dropping the future loses nothing.
-    async fn next(&mut self) -> Reply {
-        let Self { draft, checks, caught_up, commit, served } = self;
-        let check = std::future::poll_fn(|context| {
-            for at in 0..checks.len() {
-                if let std::task::Poll::Ready(answer) = std::pin::Pin::new(&mut checks[at].2).poll(context) {
-                    let (height, id, _) = checks.swap_remove(at);
-                    return std::task::Poll::Ready(Reply::Checked(height, id, answer.ok().flatten() == Some(id)));
-                }
-            }
-            std::task::Poll::Pending
-        });
-        tokio::select! {
-            biased;
-            committed = answer(commit) => Reply::Committed(committed),
-            (height, round, drafted) = drafted(draft) => Reply::Drafted(height, round, drafted),
-            reply = check => reply,
-            id = answer(caught_up) => Reply::CaughtUp(id.flatten()),
-            served = answer(served) => Reply::Served(served),
-        }
-    }
-}
-
-/// Empties the place once the answer is there.
-async fn answer<T>(place: &mut Option<oneshot::Receiver<T>>) -> Option<T> {
-    let Some(receiver) = place else { return pending().await };
-    let answer = receiver.await;
-    *place = None;
-    answer.ok()
-}
-
-async fn drafted(place: &mut Option<(u64, u32, oneshot::Receiver<Drafted>)>) -> (u64, u32, Option<Drafted>) {
-    let Some((height, round, receiver)) = place else { return pending().await };
-    let answer = (*height, *round, receiver.await.ok());
-    *place = None;
-    answer
 }

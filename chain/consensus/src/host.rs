@@ -5,6 +5,7 @@
 //! every [`Output::Record`] is durable before any [`Output::Send`] behind it leaves, so that after a crash a member never says anything
 //! that contradicts what it said before. The same code runs in the node and, by the thousands, in the simulator.
 
+pub use crate::output::{Fault, Output, timeouts};
 use crate::{
     context::{Address, BlockId, Chain, Height, Validators},
     signing::{self, PublicKey, Signature},
@@ -17,64 +18,15 @@ use malachite::{
     Resume, SignedConsensusMsg, State, process,
 };
 use malachite_types::{
-    LinearTimeouts, NilOrVal, Round, SignedProposal, SignedVote, ThresholdParams, Timeout, Validity, ValidatorSet as _, ValueOrigin,
-    ValuePayload, VoteExtensionPolicy, VoteType, Validator as _,
+    LinearTimeouts, Round, SignedProposal, SignedVote, ThresholdParams, Timeout, Validator as _, ValidatorSet as _, Validity, ValueOrigin,
+    ValuePayload, VoteExtensionPolicy, VoteType,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Proposals of one round that are looked at: the second shows that its proposer contradicts itself, a third shows nothing more.
 const PROPOSALS_PER_ROUND: usize = 2;
 /// Proposals further ahead than this are not looked at.
 const ROUNDS_AHEAD: u32 = 10;
-
-/// What the caller has to do, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Write this down. Durable before the next `Send`.
-    Record(Record),
-    /// Tell all other members.
-    Send(Message),
-    /// Call [`Host::elapsed`] with this after a while, unless it is cancelled.
-    Schedule(Timeout, Duration),
-    /// Forget this one.
-    Cancel(Timeout),
-    /// Forget them all.
-    CancelAll,
-    /// It is our turn: call [`Host::propose`] with a block for this round.
-    Draft {
-        /// Of the height.
-        round: u32,
-    },
-    /// Find out whether this block may follow, and say so by [`Host::checked`].
-    Check {
-        /// Its hash.
-        id: Hash,
-        /// The block.
-        block: Vec<u8>,
-    },
-    /// The height is decided. Make the block durable, then start the next.
-    Decided {
-        /// The proof.
-        certificate: CommitCertificate,
-        /// The block.
-        block: Vec<u8>,
-    },
-    /// A member contradicted itself.
-    Evidence(Evidence),
-}
-
-/// The host cannot go on without breaking the protocol, or the core found a contradiction in itself. Nothing may be sent any more.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the consensus of height {height} cannot go on: {why}")]
-pub struct Fault {
-    /// Of the block.
-    pub height: u64,
-    /// What happened.
-    pub why: String,
-}
 
 /// A block that is being judged.
 struct Open {
@@ -110,20 +62,6 @@ struct Work {
     replaying: bool,
     fault: Option<String>,
     out: Vec<Output>,
-}
-
-/// How long a round's steps wait.
-pub fn timeouts(propose: Duration, vote: Duration) -> LinearTimeouts {
-    LinearTimeouts {
-        propose,
-        propose_delta: propose / 2,
-        prevote: vote,
-        prevote_delta: vote / 2,
-        precommit: vote,
-        precommit_delta: vote / 2,
-        rebroadcast: propose + vote * 2,
-        max_timeout: Duration::from_secs(30),
-    }
 }
 
 impl Host {
@@ -479,7 +417,8 @@ impl Work {
     }
 
     fn certificate(&self, decided: &malachite_types::CommitCertificate<Chain>) -> Result<CommitCertificate, Fault> {
-        let signature = |signed: &malachite_types::CommitSignature<Chain>| Some((self.keys.get(&signed.address)?.clone(), signed.signature.0));
+        let signature =
+            |signed: &malachite_types::CommitSignature<Chain>| Some((self.keys.get(&signed.address)?.clone(), signed.signature.0));
         Ok(CommitCertificate {
             height: decided.height.0,
             round: decided.round.as_u32().ok_or_else(|| self.fault("it decided in no round"))?,
@@ -516,30 +455,4 @@ fn record_of(input: Input<Chain>) -> Option<Record> {
         },
         Input::StartHeight(..) | Input::Propose(_) | Input::RoundCertificate(_) | Input::SyncValueResponse(_) => return None,
     })
-}
-
-impl Evidence {
-    /// Whether it shows, under the genesis of the channel, that the holder of this consensus key contradicted itself.
-    pub fn convicts(&self, genesis: &Hash, key: &Did) -> bool {
-        let member = Address(key.public_bytes());
-        let key = PublicKey::of(key);
-        match self {
-            Self::Votes(first, second) => {
-                let (a, b) = (&first.message, &second.message);
-                let step = |vote: &crate::context::Vote| (vote.kind, vote.height, vote.round, vote.member);
-                let signed = |vote: &SignedVote<Chain>| key.verify(&signing::vote_bytes(genesis, &vote.message), &vote.signature);
-                step(a) == step(b) && a.member == member && a.block != b.block && signed(first) && signed(second)
-            }
-            Self::Proposals(first, second) => {
-                let (a, b) = (&first.message, &second.message);
-                let signed = |p: &SignedProposal<Chain>| key.verify(&signing::proposal_bytes(genesis, &p.message), &p.signature);
-                (a.height, a.round, a.member) == (b.height, b.round, b.member) && a.member == member && a != b && signed(first) && signed(second)
-            }
-        }
-    }
-}
-
-/// Whether a vote is for a block.
-pub fn is_for_a_block(vote: &SignedVote<Chain>) -> bool {
-    matches!(vote.message.block, NilOrVal::Val(_))
 }

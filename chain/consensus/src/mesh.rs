@@ -179,6 +179,11 @@ impl Mesh {
         self.address
     }
 
+    /// The peers that can be spoken to.
+    pub fn connected(&self) -> BTreeSet<Did> {
+        self.shared.outgoing.iter().filter(|(_, outgoing)| outgoing.is_connected()).map(|(peer, _)| peer.clone()).collect()
+    }
+
     /// Opens a channel, by the digest of its genesis, to these transport keys.
     pub fn open(&self, genesis: Hash, admitted: BTreeSet<Did>) -> (Channel, mpsc::Receiver<Heard>) {
         let (heard, incoming) = mpsc::channel(INCOMING_MAX);

@@ -1,12 +1,14 @@
 //! What members sign, and how a set of their signatures is checked.
 
+#![expect(clippy::result_large_err, reason = "the error is what the core wants to hear")]
+
 use crate::context::{Chain, Proposal, Validators, Vote};
 use ed25519_dalek::{Signature as DalekSignature, VerifyingKey};
 use entrepot_chain_log::consortium::{VoteKind, proposal_message, vote_message};
 use entrepot_chain_statement::{Did, Hash};
 use malachite_types::{
     CertificateError, CommitCertificate, CommitSignature, Context as _, NilOrVal, PolkaCertificate, PolkaSignature, RoundCertificate,
-    RoundCertificateType, SignedVote, SigningScheme, ThresholdParam, ValidatorSet as _, VoteType, Validator as _,
+    RoundCertificateType, SignedVote, SigningScheme, ThresholdParam, Validator as _, ValidatorSet as _, VoteType,
 };
 use std::collections::BTreeSet;
 
@@ -117,7 +119,11 @@ impl Quorum<'_> {
 }
 
 /// Checks the precommits under a decision.
-pub fn check_commit(genesis: &Hash, validators: &Validators, certificate: &CommitCertificate<Chain>) -> Result<(), CertificateError<Chain>> {
+pub fn check_commit(
+    genesis: &Hash,
+    validators: &Validators,
+    certificate: &CommitCertificate<Chain>,
+) -> Result<(), CertificateError<Chain>> {
     let vote = |signature: &CommitSignature<Chain>| {
         let block = NilOrVal::Val(certificate.value_id);
         let vote = Chain.new_precommit(certificate.height, certificate.round, block, signature.address);

@@ -31,6 +31,7 @@ pub struct Drafted {
 
 /// What is wanted of the ledger.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few at a time, and evidence, the largest, is rare")]
 pub enum Task {
     /// Make the block of this height, the one after the last durable block; an empty one if nothing waits.
     Draft {

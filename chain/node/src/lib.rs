@@ -19,13 +19,13 @@ mod submitter;
 mod writer;
 
 pub use backup::restore;
-pub use error::NodeError;
-pub use explore::{BlockSummary, DecidedTransaction, Evidence, MembersStep, Place, StateEntry, TransactionVerdict};
-pub use node::{CosignatureAnswer, Node, NodeConfig, NodeHead, NodeKeys, Verified};
 pub use entrepot_chain_consensus::{
     Archive, ArchiveError, Committed, ConsortiumConfig, Drafted, Mesh, MeshConfig, MeshError, Task, timeouts,
 };
-pub use orderer::{Orderer, OrdererError, Seat, SoleMember};
+pub use error::NodeError;
+pub use explore::{BlockSummary, DecidedTransaction, Evidence, MembersStep, Place, StateEntry, TransactionVerdict};
+pub use node::{CosignatureAnswer, Node, NodeConfig, NodeHead, NodeKeys, Verified};
+pub use orderer::{Orderer, OrdererError, Reader, Seat, SoleMember};
 pub use pool::PROPOSAL_BYTES_MAX;
 pub use store::StoredLeaf;
 pub use submitter::Submitter;

@@ -3,13 +3,11 @@
 //! The orderer asks, the ledger answers: [`Orderer::next`] yields one [`Task`] after the other, and a task is done before the next is
 //! asked for. Blocks are bytes and a hash to the orderer; transactions are bytes.
 
+use crate::store::described;
 use async_trait::async_trait;
-use entrepot_chain_consensus::{
-    Archive, Committed, Consortium, ConsortiumConfig, ConsortiumError, Drafted, Mesh, Task, host::header_hash,
-};
+use entrepot_chain_consensus::{Archive, Committed, Consortium, ConsortiumConfig, ConsortiumError, Drafted, Mesh, Task, host::header_hash};
 use entrepot_chain_log::consortium::{CommitCertificate, VoteKind, vote_message};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
-use crate::store::described;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -144,6 +142,28 @@ impl Orderer for SoleMember {
                 }
             }
         }
+    }
+}
+
+/// Orders nothing: for whoever opens a folder only to read it.
+pub struct Reader;
+
+#[async_trait]
+impl Orderer for Reader {
+    fn begin(&mut self, _head: Committed, _archive: Arc<dyn Archive>) -> Result<(), OrdererError> {
+        Ok(())
+    }
+
+    fn offer(&mut self, _fresh: Vec<Vec<u8>>) {}
+
+    fn cosigned(&mut self, _size: u64, _line: String) {}
+
+    fn gossips(&self) -> bool {
+        false
+    }
+
+    async fn next(&mut self) -> Result<Task, OrdererError> {
+        std::future::pending().await
     }
 }
 

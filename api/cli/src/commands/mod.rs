@@ -4,6 +4,7 @@ pub mod admin;
 pub mod chain;
 pub mod dev;
 pub mod keygen;
+pub mod node;
 pub mod schema;
 pub mod serve;
 pub mod sign;

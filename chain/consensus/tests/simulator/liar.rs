@@ -71,10 +71,8 @@ impl Liar {
         let bytes = block(height, previous, content);
         let id = header_hash(&bytes)?;
         self.blocks.entry(height).or_default().push(id);
-        let valid_round =
-            if !self.splits && round > 0 && rng.next_u64().is_multiple_of(4) { Round::new(round - 1) } else { Round::Nil };
-        let proposal =
-            Proposal { height: Height(height), round: Round::new(round), block: BlockId(id), valid_round, member: self.address };
+        let valid_round = if !self.splits && round > 0 && rng.next_u64().is_multiple_of(4) { Round::new(round - 1) } else { Round::Nil };
+        let proposal = Proposal { height: Height(height), round: Round::new(round), block: BlockId(id), valid_round, member: self.address };
         let signature = Signature(self.key.sign(&proposal_bytes(&self.genesis, &proposal)));
         Some(Message::Proposal(SignedProposal::new(proposal, signature), bytes))
     }

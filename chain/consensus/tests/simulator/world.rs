@@ -4,12 +4,7 @@ use crate::{
     common::{block, members},
     liar::Liar,
 };
-use entrepot_chain_consensus::{
-    Evidence, Host, Message, Output, Record,
-    context::Address,
-    host::header_hash,
-    timeouts,
-};
+use entrepot_chain_consensus::{Evidence, Host, Message, Output, Record, context::Address, host::header_hash, timeouts};
 use entrepot_chain_log::{BlockHeader, CommitCertificate, Members, codec::Reader};
 use entrepot_chain_statement::{Hash, SigningKey};
 use malachite_types::{NilOrVal, SignedVote, Timeout};
@@ -135,7 +130,8 @@ impl World {
     /// Runs until every honest member has decided this height, which must happen.
     pub fn run_to_height(&mut self, height: u64) {
         let deadline = self.fate.bad_until + 600_000;
-        while self.nodes.iter().any(|node| node.host.is_some() && (node.chain.len() as u64) < height) || self.nodes.iter().all(|n| n.host.is_none())
+        while self.nodes.iter().any(|node| node.host.is_some() && (node.chain.len() as u64) < height)
+            || self.nodes.iter().all(|n| n.host.is_none())
         {
             assert!(self.now < deadline, "no progress: {:?}", self.nodes.iter().map(|node| node.chain.len()).collect::<Vec<_>>());
             self.step();
@@ -191,7 +187,8 @@ impl World {
         let node = &mut self.nodes[member];
         node.life += 1;
         node.host = Some(Host::new(self.genesis, node.key.clone(), timeouts(Duration::from_millis(400), Duration::from_millis(200))));
-        let records: Vec<_> = node.durable.iter().map(|record| Record::decode(&record.encode()).expect("what was written can be read")).collect();
+        let records: Vec<_> =
+            node.durable.iter().map(|record| Record::decode(&record.encode()).expect("what was written can be read")).collect();
         self.begin(member, records);
     }
 
@@ -379,4 +376,3 @@ impl World {
         }
     }
 }
-

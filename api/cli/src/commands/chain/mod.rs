@@ -3,7 +3,7 @@
 
 mod act;
 mod genesis;
-mod keys;
+pub mod keys;
 mod read;
 mod readable;
 
