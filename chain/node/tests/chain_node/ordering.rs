@@ -1,6 +1,7 @@
 //! Blocks that others propose and decide, and what becomes of our own transactions meanwhile.
 
 use super::channel::*;
+use entrepot_chain_consensus::Evidence;
 use entrepot_chain_ledger::{Block, Outcome, Rejection, block::BLOCK_TRANSACTIONS_MAX};
 use entrepot_chain_log::{KnownKeys, NoteSigner, SignedCheckpoint};
 use entrepot_chain_node::{NodeError, PROPOSAL_BYTES_MAX, Submitter, Task};
@@ -268,17 +269,24 @@ async fn members_cosign_each_others_checkpoints_even_early() {
     assert_eq!(lines(), 4, "neither a stranger's nor a wrong one");
 }
 
+/// As a member's node would report it; whether it convicts anybody is not for the ledger to say.
+fn two_votes(height: u64) -> Evidence {
+    let vote = [&[1][..], &height.to_be_bytes(), &0_i64.to_be_bytes(), &[0], &[7; 32], &[8; 64]].concat();
+    Evidence::decode(&[&[1, 1][..], &vote, &vote].concat()).expect("two votes")
+}
+
 #[tokio::test]
 async fn evidence_is_kept_once_and_across_restarts() {
     let (folder, one, _two) = pair();
-    for (height, bytes) in [(4, &b"two votes"[..]), (4, b"two votes"), (2, b"two proposals"), (9, &[0; 100_000])] {
-        one.tell(Task::Evidence { height, bytes: bytes.to_vec() });
+    for height in [4, 4, 2] {
+        one.tell(Task::Evidence { height, evidence: two_votes(height) });
     }
     one.check(b"").await;
     shut(one.node).await;
     let again = Directed::open(&folder.path().join("0"), 0);
-    let found: Vec<_> = again.node.evidence().expect("reads").into_iter().map(|evidence| (evidence.height, evidence.bytes)).collect();
-    assert_eq!(found, [(4, b"two votes".to_vec()), (2, b"two proposals".to_vec())]);
+    let found = again.node.evidence().expect("reads");
+    let found: Vec<_> = found.into_iter().map(|evidence| (evidence.number, evidence.height, evidence.bytes)).collect();
+    assert_eq!(found, [(1, 4, two_votes(4).encode()), (2, 2, two_votes(2).encode())]);
 }
 
 #[tokio::test]
