@@ -175,14 +175,14 @@ pub struct Seat {
 }
 
 enum Taken {
-    NotYet(Option<ConsortiumConfig>),
+    NotYet(Option<Box<ConsortiumConfig>>),
     Yes(Consortium),
 }
 
 impl Seat {
     /// A seat that is taken when the node opens. `cosigning` is the public half of the node's cosigning key.
     pub fn new(config: ConsortiumConfig, mesh: Arc<Mesh>, cosigning: Did) -> Self {
-        Self { mesh, cosigning, taken: Taken::NotYet(Some(config)) }
+        Self { mesh, cosigning, taken: Taken::NotYet(Some(Box::new(config))) }
     }
 }
 
@@ -192,7 +192,7 @@ impl Orderer for Seat {
         let Taken::NotYet(config) = &mut self.taken else { return Err(OrdererError("the seat is taken".to_owned())) };
         let config = config.take().ok_or_else(|| OrdererError("the seat could not be taken before".to_owned()))?;
         let (channel, heard) = self.mesh.open(config.genesis, BTreeSet::new());
-        self.taken = Taken::Yes(Consortium::start(config, head, archive, channel, heard)?);
+        self.taken = Taken::Yes(Consortium::start(*config, head, archive, channel, heard)?);
         Ok(())
     }
 
