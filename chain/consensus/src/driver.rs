@@ -238,7 +238,7 @@ impl Driver {
         let Some(rejoin) = &mut self.rejoin else { return Ok(()) };
         rejoin.at(&self.head, &self.us).map_err(failed)?;
         rejoin.hear(&self.heights, |peer| self.catch_up.doubts(peer));
-        if self.replies.commit.is_some() || !rejoin.may_vote(&self.head, &self.us) {
+        if self.replies.commit.is_some() || !rejoin.may_vote(&self.head, &self.us, &self.channel.connected()) {
             return Ok(());
         }
         tracing::info!(height = self.head.height, "past everything that may have been signed before: voting from now on");
@@ -314,6 +314,10 @@ impl Driver {
             *known = (*known).max(height - 1);
         }
         if height == next && self.open {
+            // It may have to be said again, to a host that votes.
+            if self.rejoin.is_some() {
+                self.early.keep(from, message.clone());
+            }
             let outputs = self.host.receive(message)?;
             return self.carry_out(outputs).await;
         }
@@ -352,7 +356,7 @@ impl Driver {
         self.timers.clear();
         let outputs = self.host.start(height, &self.head.members, self.votes, records)?;
         self.carry_out(outputs).await?;
-        for message in self.early.take(height) {
+        for message in self.early.take(height, self.rejoin.is_some()) {
             if self.open {
                 let outputs = self.host.receive(message)?;
                 self.carry_out(outputs).await?;

@@ -44,14 +44,14 @@ impl Early {
         self.0.iter().any(|(_, message)| message.height() == Some(height) && begins(message))
     }
 
-    /// Those about this height, which begins; later ones stay.
-    pub fn take(&mut self, height: u64) -> Vec<Message> {
-        let (now, later): (Vec<_>, _) = std::mem::take(&mut self.0)
-            .into_iter()
-            .filter(|(_, message)| message.height().is_some_and(|of| of >= height))
-            .partition(|(_, message)| message.height() == Some(height));
-        self.0 = later.into();
-        now.into_iter().map(|(_, message)| message).collect()
+    /// Those about this height, which begins. Later ones stay, and these as well if the height may have to begin again.
+    pub fn take(&mut self, height: u64, again: bool) -> Vec<Message> {
+        let now: Vec<_> =
+            self.0.iter().filter(|(_, message)| message.height() == Some(height)).map(|(_, message)| message.clone()).collect();
+        if !again {
+            self.forget(height);
+        }
+        now
     }
 
     /// Forgets what is about this height or an earlier one.

@@ -126,6 +126,8 @@ struct Outgoing {
 pub struct Channel {
     genesis: Hash,
     shared: Arc<Shared>,
+    /// Tells this opening of the channel from a later one.
+    heard: mpsc::WeakSender<Heard>,
 }
 
 impl Shared {
@@ -187,8 +189,8 @@ impl Mesh {
     /// Opens a channel, by the digest of its genesis, to these transport keys.
     pub fn open(&self, genesis: Hash, admitted: BTreeSet<Did>) -> (Channel, mpsc::Receiver<Heard>) {
         let (heard, incoming) = mpsc::channel(INCOMING_MAX);
+        let channel = Channel { genesis, shared: self.shared.clone(), heard: heard.downgrade() };
         self.shared.channels.write().unwrap_or_else(PoisonError::into_inner).insert(genesis, Member { admitted: BTreeSet::new(), heard });
-        let channel = Channel { genesis, shared: self.shared.clone() };
         channel.admit(admitted);
         (channel, incoming)
     }
@@ -254,7 +256,13 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        self.shared.channels.write().unwrap_or_else(PoisonError::into_inner).remove(&self.genesis);
+        // Opened again meanwhile, the channel is another's, and our own sender is gone.
+        if let Some(heard) = self.heard.upgrade() {
+            let mut channels = self.shared.channels.write().unwrap_or_else(PoisonError::into_inner);
+            if channels.get(&self.genesis).is_some_and(|channel| channel.heard.same_channel(&heard)) {
+                channels.remove(&self.genesis);
+            }
+        }
     }
 }
 

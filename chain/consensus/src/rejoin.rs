@@ -10,16 +10,16 @@
 //!
 //! If the old log could be read, the height in it is a bound as well. A claim counts as it was first made: the others go on meanwhile.
 //!
-//! A member whose log is not there, and that is not past the height at which it comes to decide, may be new, or may have lost log and chain
-//! together; it cannot tell. It votes at once if the others that it hears, enough to decide with it, know of nothing past that height, and
-//! otherwise follows as above. What that leaves open: a member that lost everything may sign anew at that height's two successors, in a
-//! channel that has not got any further.
+//! A member whose log is not there, and whose chain does not reach the height at which it comes to decide, may be new, or may have lost log
+//! and chain together; it cannot tell. It votes at once if of the others enough to decide with it know of nothing past that height, and
+//! otherwise follows as above. What that leaves open: a member that lost everything may sign anew at the two heights after that one, in a
+//! channel that had not got any further when it came back.
 
 use crate::task::Committed;
 use entrepot_chain_log::Members;
 use entrepot_chain_statement::Did;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     io::Write as _,
     path::{Path, PathBuf},
@@ -27,7 +27,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// So long the others may take to say where they are, when a new member could decide with those that did.
+/// So long the others may take to hear us and to say where they are, when a new member could decide with those that did: whoever hears of
+/// a new channel only after its first block has to follow for two.
 const FOUNDING_PATIENCE: Duration = Duration::from_secs(3);
 /// How a marker file begins that a new member put down; the height follows, once it is known.
 const JOINS: &str = "joins at ";
@@ -104,8 +105,8 @@ impl Rejoin {
         }
     }
 
-    /// Whether everything that may have been signed is decided.
-    pub fn may_vote(&mut self, head: &Committed, us: &Did) -> bool {
+    /// Whether everything that may have been signed is decided. `reached` can hear us.
+    pub fn may_vote(&mut self, head: &Committed, us: &Did, reached: &BTreeSet<Did>) -> bool {
         let Some((members, since)) = self.members.as_ref().filter(|_| head.members.by_consensus_key(us).is_some()) else { return false };
         let others: Vec<_> = members.as_slice().iter().filter(|member| member.keys.consensus != *us).collect();
         let mut said: Vec<u64> = others.iter().filter_map(|member| self.claims.get(&member.keys.transport)).copied().collect();
@@ -114,8 +115,10 @@ impl Rejoin {
         if others.is_empty() {
             return head.height.saturating_add(1) >= self.logged;
         }
-        let enough = said.len() == others.len() || (said.len() + 1 >= members.quorum() && self.begun.elapsed() >= FOUNDING_PATIENCE);
-        if self.joins == Some(head.height) && enough && said.last().is_none_or(|last| *last <= head.height) {
+        let enough = members.quorum() - 1;
+        let all = said.len() == others.len() && others.iter().all(|member| reached.contains(&member.keys.transport));
+        let low = said.get(enough.saturating_sub(1)).is_some_and(|height| Some(*height) <= self.joins);
+        if self.joins.is_some() && low && (all || self.begun.elapsed() >= FOUNDING_PATIENCE) {
             return true;
         }
         if others.len() < members.quorum() && self.told.is_none() && said.iter().any(|height| Some(*height) > self.joins) {

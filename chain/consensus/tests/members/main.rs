@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod node;
+mod played;
 
 use entrepot_chain_consensus::{Consortium, ConsortiumConfig, ConsortiumError, timeouts};
 use node::{Cluster, GENESIS, Ledger, transport};
@@ -172,6 +173,10 @@ async fn a_member_that_cannot_know_what_it_signed_does_not_start() {
     cluster.stop(0);
     let folder = cluster.folder(0);
     let head = cluster.ledger(0).committed();
+    // Its thread may need a moment.
+    while entrepot_chain_consensus::Wal::open(&folder.join("wal")).is_err() {
+        sleep(Duration::from_millis(5)).await;
+    }
     let start = |ledger: Arc<Ledger>, head, channel: (_, _)| {
         Consortium::start(config(&folder, false), head, ledger, channel.0, channel.1).map(drop)
     };

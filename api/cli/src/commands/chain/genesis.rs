@@ -7,7 +7,7 @@ use crate::{
     output::Output,
 };
 use clap::{Args, ValueEnum};
-use entrepot_chain_log::consortium::{Genesis, Members, VotingRule};
+use entrepot_chain_log::consortium::{Genesis, MemberRole, Members, VotingRule};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -16,15 +16,48 @@ pub struct Arguments {
     /// The channel; its log is called `entrepot/<channel>`.
     #[arg(long, default_value = "main", value_name = "NAME")]
     channel: String,
-    /// Whose consent changes of the members need.
-    #[arg(long, value_enum, default_value = "two-thirds")]
-    rule: Rule,
+    /// What kind of channel it is.
+    #[arg(long, value_enum, default_value = "consortium")]
+    template: Template,
+    /// Whose consent changes of the members need, if not what the template says.
+    #[arg(long, value_enum)]
+    rule: Option<Rule>,
     /// A description that `entrepot chain keys` made for a member; one for each.
     #[arg(long = "member", value_name = "FILE", required = true)]
     members: Vec<PathBuf>,
     /// Where the genesis goes; it must not exist. Standard output if absent.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+/// A kind of channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Template {
+    /// One member, which decides alone.
+    Single,
+    /// Several members; more than two thirds of them consent to changes.
+    Consortium,
+    /// Several members, a regulator among them; nothing about the members changes without every regulator.
+    Supervised,
+}
+
+impl Template {
+    fn rule(self) -> Rule {
+        match self {
+            Self::Single => Rule::Majority,
+            Self::Consortium => Rule::TwoThirds,
+            Self::Supervised => Rule::RegulatorVeto,
+        }
+    }
+
+    fn check(self, members: &Members) -> Result<(), &'static str> {
+        let regulated = members.as_slice().iter().any(|member| member.role == MemberRole::Regulator);
+        match self {
+            Self::Single if members.count() != 1 => Err("a channel of the template `single` has one member"),
+            Self::Supervised if !regulated => Err("a channel of the template `supervised` has a regulator among its members"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Whose consent a change needs.
@@ -54,8 +87,10 @@ impl From<Rule> for VotingRule {
 pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
     let members = arguments.members.iter().map(|path| keys::read_member(path)).collect::<Result<Vec<_>, _>>()?;
     let members = Members::new(members).map_err(Failure::bad_input)?;
+    arguments.template.check(&members).map_err(Failure::bad_input)?;
     let origin = format!("entrepot/{}", arguments.channel);
-    let genesis = Genesis::new(&origin, arguments.rule.into(), &members).map_err(chained)?;
+    let rule = arguments.rule.unwrap_or_else(|| arguments.template.rule());
+    let genesis = Genesis::new(&origin, rule.into(), &members).map_err(chained)?;
     let digest = genesis.digest().to_string();
     let document = serde_json::to_value(&genesis).map_err(anyhow::Error::from)?;
     match &arguments.out {

@@ -1,5 +1,7 @@
 //! `entrepot node`: one member's validator of a channel, on the member's own host.
 
+mod copies;
+
 use crate::{
     adapters::{NodeChain, Strangers},
     commands::{
@@ -14,13 +16,17 @@ use crate::{
     output::Output,
     settings, tracing_setup,
 };
-use clap::Args;
+use clap::{Args, Subcommand};
 use entrepot_api_server::{ambient::SystemClock, chain, tls};
 use entrepot_chain_node::{Mesh, Node, NodeConfig, NodeKeys};
 use entrepot_exchange_domain::Clock;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Args)]
@@ -50,9 +56,20 @@ pub struct Arguments {
     /// log, or whose chain is an older copy.
     #[arg(long)]
     rejoin: bool,
+    /// Keep so many blocks, the newest; what older ones proved stays provable. All, if absent.
+    #[arg(long, value_name = "NUMBER")]
+    keep_blocks: Option<u64>,
     /// Read and check the settings, then stop.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Put a copy of a node's chain into a new data folder, and check it.
+    Restore(copies::Restore),
 }
 
 /// The settings, merged.
@@ -72,6 +89,7 @@ struct Settings {
     peers: Vec<Peer>,
     #[serde(default)]
     rejoin: bool,
+    keep_blocks: Option<u64>,
 }
 
 fn rest_default() -> SocketAddr {
@@ -91,6 +109,9 @@ impl Arguments {
                 flags.insert(name.to_owned(), value.clone().into());
             }
         }
+        if let Some(keep) = self.keep_blocks {
+            flags.insert("keep_blocks".to_owned(), i64::try_from(keep).map_err(Failure::bad_input)?.into());
+        }
         if self.rejoin {
             flags.insert("rejoin".to_owned(), true.into());
         }
@@ -105,15 +126,17 @@ impl Arguments {
     }
 }
 
-impl Settings {
-    fn node_keys(&self) -> Result<NodeKeys, Failure> {
-        let key = |name: &str| Ok::<_, Failure>(files::read_key(&self.keys.join(name))?.signing);
-        let log = read_or_make(&self.data_dir.join("keys").join("log.key.json"))?.signing;
-        Ok(NodeKeys { log, cosigning: key(COSIGNING)?, consensus: key(CONSENSUS)?, transport: key(TRANSPORT)? })
-    }
+/// The keys of a node: those that `entrepot chain keys` made, and the key of its own log, made at the first start.
+fn node_keys(keys: &Path, data_dir: &Path) -> Result<NodeKeys, Failure> {
+    let key = |name: &str| Ok::<_, Failure>(files::read_key(&keys.join(name))?.signing);
+    let log = read_or_make(&data_dir.join("keys").join("log.key.json"))?.signing;
+    Ok(NodeKeys { log, cosigning: key(COSIGNING)?, consensus: key(CONSENSUS)?, transport: key(TRANSPORT)? })
 }
 
 pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
+    if let Some(Command::Restore(restore)) = &arguments.command {
+        return copies::restore(restore, output).await;
+    }
     let settings = arguments.settings()?;
     let genesis = read_genesis(&settings.genesis)?;
     let rest_tls = settings.rest_tls.as_ref().map(|pem| tls::server_config(&pem.certificate, &pem.key)).transpose();
@@ -132,7 +155,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
     files::make_private_folder(&settings.data_dir)?;
     let published = settings.data_dir.join("node.json");
     withdraw(&published)?;
-    let keys = settings.node_keys()?;
+    let keys = node_keys(&settings.keys, &settings.data_dir)?;
     let rest = listen(settings.rest_listen, "rest_listen").await?;
     let rest_address = rest.local_addr().map_err(anyhow::Error::from)?;
     let others = ConsortiumSettings {
@@ -155,7 +178,11 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
     });
     publish(&published, &description)?;
     tracing::info!(rest = %description["rest"], listen = %description["listen"], "the node is open");
+    let copying = tokio::spawn(copies::copy_on_request(node.clone(), settings.data_dir.join("backups")));
+    let pruning = settings.keep_blocks.map(|keep| tokio::spawn(copies::prune(node.clone(), keep)));
     let outcome = serve(&node, mesh, rest, rest_tls, stop).await;
+    copying.abort();
+    pruning.inspect(tokio::task::JoinHandle::abort);
     node.close().await;
     tracing::info!("the node is closed");
     outcome
