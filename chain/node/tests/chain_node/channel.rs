@@ -189,12 +189,12 @@ impl Directed {
     pub async fn draft(&self, height: u64) -> Vec<u8> {
         let (reply, draft) = oneshot::channel();
         self.tell(Task::Draft { height, reply });
-        draft.await.expect("a draft")
+        draft.await.expect("a draft").block
     }
 
     pub async fn check(&self, block: &[u8]) -> Option<Hash> {
         let (reply, hash) = oneshot::channel();
-        self.tell(Task::Check { block: block.to_vec(), reply });
+        self.tell(Task::Check { block: block.to_vec(), decided: false, reply });
         hash.await.expect("an answer")
     }
 
