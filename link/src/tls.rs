@@ -56,7 +56,12 @@ impl Identity {
         let key = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
         let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&key, &rcgen::PKCS_ED25519)?;
         let certificate = rcgen::CertificateParams::new(vec![NAME.to_owned()])?.self_signed(&pair)?;
-        Ok(Self { certificate: certificate.der().clone(), key: key.into(), provider: Arc::new(ring::default_provider()), protocol: protocol.as_bytes().to_vec() })
+        Ok(Self {
+            certificate: certificate.der().clone(),
+            key: key.into(),
+            provider: Arc::new(ring::default_provider()),
+            protocol: protocol.as_bytes().to_vec(),
+        })
     }
 
     /// What we show.

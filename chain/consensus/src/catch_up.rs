@@ -4,7 +4,7 @@ use crate::host::header_hash;
 use entrepot_chain_log::{CommitCertificate, Members};
 use entrepot_chain_statement::{Did, Hash};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -24,8 +24,10 @@ type Decided = (Vec<u8>, CommitCertificate);
 pub struct CatchUp {
     /// Since when somebody is ahead of a height that does not change here.
     behind: Option<(u64, Instant)>,
-    /// Whoever was asked, and when.
+    /// Whoever was asked last, and when.
     asked: Option<(Did, Instant)>,
+    /// All who were asked and have not answered, and from which height on: a late answer is as good.
+    owed: BTreeMap<Did, u64>,
     /// Who answered.
     from: Option<Did>,
     queue: VecDeque<Decided>,
@@ -46,10 +48,12 @@ impl CatchUp {
     }
 
     /// Whom to ask for blocks, and from which height on, if it is time to ask.
-    pub fn ask(&mut self, height: u64, open: bool, heights: &BTreeMap<Did, u64>) -> Option<(Did, u64)> {
+    pub fn ask(&mut self, height: u64, open: bool, heights: &BTreeMap<Did, u64>, connected: &BTreeSet<Did>) -> Option<(Did, u64)> {
         let best = heights.values().copied().max().unwrap_or(0);
         if best <= height {
             self.behind = None;
+            self.asked = None;
+            self.owed.clear();
             return None;
         }
         let now = Instant::now();
@@ -72,10 +76,11 @@ impl CatchUp {
         }
         self.avoided.retain(|_, until| *until > now);
         // In turn, so that one that serves badly does not serve alone.
-        let able: Vec<&Did> =
-            heights.iter().filter(|(peer, at)| **at > height && !self.avoided.contains_key(*peer)).map(|(peer, _)| peer).collect();
+        let is_able = |(peer, at): &(&Did, &u64)| **at > height && connected.contains(*peer) && !self.avoided.contains_key(*peer);
+        let able: Vec<&Did> = heights.iter().filter(is_able).map(|(peer, _)| peer).collect();
         let peer = able.get(height as usize % able.len().max(1)).copied()?.clone();
         self.asked = Some((peer.clone(), now));
+        self.owed.insert(peer.clone(), height + 1);
         Some((peer, height + 1))
     }
 
@@ -86,27 +91,33 @@ impl CatchUp {
 
     fn avoid(&mut self, peer: Did) {
         tracing::warn!(%peer, "a member does not hand out the blocks it says it has");
-        self.asked = None;
-        self.queue.clear();
+        self.asked.take_if(|(asked, _)| *asked == peer);
+        if self.from.as_ref() == Some(&peer) {
+            self.queue.clear();
+        }
         self.avoided.insert(peer, Instant::now() + AVOIDED_FOR);
     }
 
-    /// Takes an answer of the one who was asked.
+    /// Takes an answer of one who was asked, however late.
     pub fn answered(&mut self, peer: &Did, next: u64, blocks: Vec<Decided>) {
-        if self.asked.as_ref().is_none_or(|(asked, _)| asked != peer) {
-            return;
-        }
-        self.asked = None;
-        let rising = blocks.iter().zip(blocks.iter().skip(1)).all(|(a, b)| a.1.height + 1 == b.1.height);
-        // Meanwhile the first of them may have been decided here.
-        if !rising
-            || blocks.last().is_none_or(|(_, last)| last.height < next)
-            || blocks.first().is_some_and(|(_, first)| first.height > next)
-        {
+        let Some(wanted) = self.owed.remove(peer) else { return };
+        self.asked.take_if(|(asked, _)| asked == peer);
+        let rising = blocks.iter().zip(blocks.iter().skip(1)).all(|(a, b)| Some(b.1.height) == a.1.height.checked_add(1));
+        let (first, last) = (blocks.first().map(|(_, first)| first.height), blocks.last().map(|(_, last)| last.height));
+        if !rising || first.is_none_or(|first| first > next) || last.is_none_or(|last| last < wanted) {
             return self.avoid(peer.clone());
         }
-        self.from = Some(peer.clone());
-        self.queue = blocks.into();
+        self.avoided.remove(peer);
+        // Meanwhile they may have been decided here, or have come from another.
+        if last.is_some_and(|last| last >= next) && self.queue.is_empty() {
+            self.from = Some(peer.clone());
+            self.queue = blocks.into();
+        }
+    }
+
+    /// There will be no verdict.
+    pub fn forget_judged(&mut self) {
+        self.judged = None;
     }
 
     /// The next block, if it is here.
