@@ -162,3 +162,76 @@ impl CatchUp {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use entrepot_chain_statement::SigningKey;
+
+    fn peer(at: u8) -> Did {
+        SigningKey::from_seed(&[at; 32]).did()
+    }
+
+    fn blocks(heights: std::ops::Range<u64>) -> Vec<Decided> {
+        let certificate = |height| CommitCertificate { height, round: 0, block: Hash([0; 32]), signatures: BTreeMap::new() };
+        heights.map(|height| (Vec::new(), certificate(height))).collect()
+    }
+
+    /// Two peers are at height 9, and this member, at 4, has asked one of them.
+    fn asked() -> (CatchUp, Did, BTreeMap<Did, u64>, BTreeSet<Did>) {
+        let mut catch_up = CatchUp::default();
+        let heights = BTreeMap::from([(peer(1), 9), (peer(2), 9)]);
+        let connected = heights.keys().cloned().collect();
+        let (asked, from) = catch_up.ask(4, true, &heights, &connected).expect("five behind");
+        assert_eq!(from, 5);
+        (catch_up, asked, heights, connected)
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_is_no_offence() {
+        let (mut catch_up, peer, ..) = asked();
+        catch_up.answered(&peer, 10, blocks(5..10));
+        assert!(!catch_up.doubts(&peer) && catch_up.next(10).is_none());
+    }
+
+    #[test]
+    fn an_empty_answer_is_an_offence_and_another_is_asked() {
+        let (mut catch_up, peer, heights, connected) = asked();
+        catch_up.answered(&peer, 5, Vec::new());
+        assert!(catch_up.doubts(&peer));
+        assert_ne!(catch_up.ask(4, true, &heights, &connected).expect("the other").0, peer);
+    }
+
+    #[test]
+    fn a_gap_is_an_offence_and_what_nobody_asked_for_is_nothing() {
+        let (mut catch_up, asked, ..) = asked();
+        let other = if asked == peer(1) { peer(2) } else { peer(1) };
+        catch_up.answered(&other, 5, blocks(5..8));
+        assert!(catch_up.next(5).is_none());
+        catch_up.answered(&asked, 5, blocks(6..8));
+        assert!(catch_up.doubts(&asked));
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_is_as_good() {
+        let (mut catch_up, late, heights, connected) = asked();
+        // As if its time had passed.
+        catch_up.avoid(late.clone());
+        let (other, _) = catch_up.ask(4, true, &heights, &connected).expect("the other");
+        catch_up.answered(&late, 5, blocks(5..8));
+        assert!(!catch_up.doubts(&late));
+        assert_eq!(catch_up.next(5).map(|(_, certificate)| certificate.height), Some(5));
+        assert_ne!(other, late);
+    }
+
+    #[test]
+    fn once_nobody_is_ahead_nobody_owes_anything_and_only_who_is_there_is_asked() {
+        let (mut catch_up, asked, heights, connected) = asked();
+        assert!(catch_up.ask(9, true, &heights, &connected).is_none());
+        assert!(!catch_up.is_behind());
+        let heights = heights.keys().map(|peer| (peer.clone(), 20)).collect();
+        assert!(catch_up.ask(9, true, &heights, &BTreeSet::new()).is_none());
+        let there = BTreeSet::from([asked.clone()]);
+        assert_eq!(catch_up.ask(9, true, &heights, &there), Some((asked, 10)));
+    }
+}

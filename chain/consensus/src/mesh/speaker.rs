@@ -13,7 +13,7 @@ use std::{
 use tokio::{
     io::{AsyncWriteExt as _, BufWriter},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, client};
@@ -79,16 +79,18 @@ impl Speaker {
         let (mut input, output) = tokio::io::split(stream);
         let mut output = BufWriter::with_capacity(UNIT_BYTES, output);
         // The peer only listens here, and shows that it does. Else comes the end, or the alert of one that refused us.
+        let (shown, mut shows) = oneshot::channel();
         let mut ended = pin!(async {
+            let mut shown = Some(shown);
             loop {
                 match read_frame_within(&mut input, 0, SILENT_MAX).await {
-                    Ok(Some(_)) => {}
+                    Ok(Some(_)) => drop(shown.take().map(|shown| shown.send(()))),
                     Ok(None) => return io::ErrorKind::ConnectionReset.into(),
                     Err(error) => return error,
                 }
             }
         });
-        // The peer admits us once it has taken a first frame without an alert.
+        // TLS lets us speak before the peer has looked at our certificate; that it shows itself says that it admits us.
         let mut up: Option<Up> = None;
         loop {
             let next = tokio::select! {
@@ -96,8 +98,12 @@ impl Speaker {
                     Some(next) => Some(next),
                     None => return io::ErrorKind::NotConnected.into(),
                 },
+                Ok(()) = &mut shows, if up.is_none() => {
+                    up = Some(Up::of(self));
+                    continue;
+                }
                 error = &mut ended => return error,
-                () = sleep(if up.is_some() { ALIVE_EVERY } else { Duration::ZERO }) => None,
+                () = sleep(ALIVE_EVERY) => None,
             };
             let frame = next.as_ref().map_or(&[][..], |(frame, _)| frame);
             let write = async {
@@ -112,9 +118,6 @@ impl Speaker {
                     return error;
                 },
                 error = &mut ended => return error,
-            }
-            if up.is_none() {
-                up = Some(Up::of(self));
             }
         }
     }
