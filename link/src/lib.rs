@@ -4,6 +4,6 @@ mod frame;
 mod strangers;
 mod tls;
 
-pub use frame::{TooLong, read_frame, write_frame};
+pub use frame::{TooLong, read_frame, read_frame_within, write_frame, write_frame_within};
 pub use strangers::{Stranger, Strangers};
 pub use tls::{Identity, TlsSetupError, key_of, server_name};

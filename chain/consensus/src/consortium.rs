@@ -2,7 +2,7 @@
 
 use crate::{
     Fault, WalError,
-    driver::{Command, Driver},
+    driver::{Command, Driver, Wanted},
     mesh::{Channel, Heard},
     rejoin::{self, Rejoin},
     task::{Archive, Committed, Task},
@@ -17,7 +17,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Work that waits for the ledger.
 const TASKS_MAX: usize = 64;
@@ -109,7 +109,9 @@ pub enum ConsortiumError {
 #[derive(Debug)]
 pub struct Consortium {
     commands: mpsc::UnboundedSender<Command>,
-    tasks: mpsc::Receiver<Task>,
+    tasks: mpsc::Receiver<Wanted>,
+    /// Of the peer whose message the ledger works on.
+    budget: Option<OwnedSemaphorePermit>,
     ended: Arc<Mutex<Option<String>>>,
 }
 
@@ -142,7 +144,7 @@ impl Consortium {
             }
         };
         thread::Builder::new().name("consensus".to_owned()).spawn(body).map_err(ConsortiumError::Thread)?;
-        Ok(Self { commands, tasks, ended })
+        Ok(Self { commands, tasks, budget: None, ended })
     }
 
     /// Something waits to be ordered. Those among it that other members have not heard of are passed on to them.
@@ -157,8 +159,12 @@ impl Consortium {
 
     /// What the ledger has to do next; waits while there is nothing. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Task, ConsortiumError> {
+        self.budget = None;
         match self.tasks.recv().await {
-            Some(task) => Ok(task),
+            Some((task, budget)) => {
+                self.budget = budget;
+                Ok(task)
+            }
             None => {
                 let why = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 Err(ConsortiumError::Stopped { why: why.unwrap_or_else(|| "its thread panicked; the log says where".to_owned()) })

@@ -7,6 +7,7 @@ use crate::{
     catch_up::CatchUp,
     consortium::{ConsortiumConfig, ConsortiumError},
     early::Early,
+    gossip::Gossip,
     host::{Host, Output},
     mesh::{Channel, Heard},
     rejoin::Rejoin,
@@ -25,16 +26,17 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::{Instant, sleep_until},
 };
 
-/// What was submitted here is told again this often while it waits.
-const TELL_AGAIN: Duration = Duration::from_secs(2);
-/// Transactions that are told again.
-const OURS_MAX: usize = 8192;
+/// How often a member says where it is when nothing happens.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// How often time is looked at where nothing else wakes the loop.
 const TICK: Duration = Duration::from_millis(100);
+
+/// What the ledger has to do, and the part of a peer's budget that it holds.
+pub type Wanted = (Task, Option<OwnedSemaphorePermit>);
 
 /// What the ledger tells the member.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub struct Driver {
     archive: Arc<dyn Archive>,
     channel: Channel,
     wal: Wal,
-    tasks: mpsc::Sender<Task>,
+    tasks: mpsc::Sender<Wanted>,
     host: Host,
     /// The height after the head has begun.
     open: bool,
@@ -62,9 +64,10 @@ pub struct Driver {
     next_timer: u64,
     /// Messages about heights that have not begun.
     early: Early,
-    /// What was submitted here and may still wait.
-    ours: VecDeque<Vec<u8>>,
-    told: Instant,
+    gossip: Gossip,
+    status_at: Instant,
+    /// Transport keys of those who may speak to us.
+    admitted: BTreeSet<Did>,
     look_at: Instant,
     cosigned: Option<Message>,
     /// Heights of the other members, by transport key.
@@ -83,7 +86,7 @@ impl Driver {
         archive: Arc<dyn Archive>,
         channel: Channel,
         wal: Wal,
-        tasks: mpsc::Sender<Task>,
+        tasks: mpsc::Sender<Wanted>,
         rejoin: Option<Rejoin>,
     ) -> Self {
         let host = Host::new(config.genesis, config.key.clone(), config.timeouts);
@@ -101,8 +104,9 @@ impl Driver {
             timers: BTreeMap::new(),
             next_timer: 0,
             early: Early::default(),
-            ours: VecDeque::new(),
-            told: Instant::now(),
+            gossip: Gossip::new(),
+            status_at: Instant::now() + STATUS_EVERY,
+            admitted: BTreeSet::new(),
             look_at: Instant::now() + TICK,
             cosigned: None,
             heights: BTreeMap::new(),
@@ -155,7 +159,7 @@ impl Driver {
         if let Some((block, certificate)) = self.catch_up.next(self.head.height + 1) {
             return self.take_decided(block, certificate).await;
         }
-        if let Some((peer, from)) = self.catch_up.ask(self.head.height, self.open, &self.heights) {
+        if let Some((peer, from)) = self.catch_up.ask(self.head.height, self.open, &self.heights, &self.channel.connected()) {
             self.channel.send(&peer, &Message::Want(from));
         }
         // Whoever is behind has nothing to say.
@@ -171,12 +175,13 @@ impl Driver {
         let others = members.filter(|member| member.keys.consensus != self.us);
         let admitted: BTreeSet<_> = others.map(|member| member.keys.transport.clone()).collect();
         self.heights.retain(|peer, _| admitted.contains(peer));
+        self.gossip.retain(&admitted);
+        self.admitted.clone_from(&admitted);
         self.channel.admit(admitted);
     }
 
     fn next_tick(&self) -> Instant {
-        let far = Instant::now() + Duration::from_secs(3600);
-        let timer = self.timers.first_key_value().map_or(far, |((at, _), _)| *at);
+        let timer = self.timers.first_key_value().map_or(self.status_at, |((at, _), _)| (*at).min(self.status_at));
         let busy = self.wanted || self.rejoin.is_some() || self.catch_up.is_busy(self.head.height, &self.heights);
         if busy { timer.min(self.look_at) } else { timer }
     }
@@ -185,35 +190,13 @@ impl Driver {
         match command {
             Command::Offer(fresh) => {
                 self.wanted = true;
-                if !fresh.is_empty() {
-                    self.told = Instant::now();
-                    self.ours.extend(fresh.iter().cloned());
-                    let excess = self.ours.len().saturating_sub(OURS_MAX);
-                    self.ours.drain(..excess);
-                    self.tell(fresh);
-                }
+                self.gossip.offer(&self.channel, fresh);
             }
             Command::Cosigned { size, key, line } => {
                 let message = Message::Cosignature { size, key, line };
                 self.channel.broadcast(&message);
                 self.cosigned = Some(message);
             }
-        }
-    }
-
-    /// In messages that the others take.
-    fn tell(&self, transactions: Vec<Vec<u8>>) {
-        let (mut part, mut bytes) = (Vec::new(), 0);
-        for transaction in transactions {
-            bytes += transaction.len();
-            part.push(transaction);
-            if bytes >= serve::ANSWER_BYTES_MAX || part.len() >= crate::wire::TRANSACTIONS_PER_MESSAGE {
-                self.channel.broadcast(&Message::Transactions(std::mem::take(&mut part)));
-                bytes = 0;
-            }
-        }
-        if !part.is_empty() {
-            self.channel.broadcast(&Message::Transactions(part));
         }
     }
 
@@ -225,9 +208,13 @@ impl Driver {
             let outputs = self.host.elapsed(timeout)?;
             self.carry_out(outputs).await?;
         }
-        if self.wanted && !self.ours.is_empty() && now.duration_since(self.told) >= TELL_AGAIN {
-            self.told = now;
-            self.tell(self.ours.iter().cloned().collect());
+        if self.wanted {
+            self.gossip.tell_again(&self.channel);
+        }
+        // Whoever missed the last block of a channel that is idle now learns of it.
+        if now >= self.status_at {
+            self.status_at = now + STATUS_EVERY;
+            self.channel.broadcast(&Message::Status(self.head.height));
         }
         self.rejoin()
     }
@@ -252,18 +239,29 @@ impl Driver {
     }
 
     async fn heard(&mut self, heard: Heard) -> Result<(), ConsortiumError> {
-        let (from, message, _budget) = match heard {
+        let (from, message, budget) = match heard {
             Heard::Connected(peer) => {
                 self.channel.send(&peer, &Message::Status(self.head.height));
                 if let Some(cosigned) = &self.cosigned {
                     self.channel.send(&peer, cosigned);
                 }
-                // What it missed is told again soon.
-                self.told = self.told.checked_sub(TELL_AGAIN).unwrap_or(self.told);
+                if self.open
+                    && self.replies.commit.is_none()
+                    && let Some(proposed) = self.host.proposed()
+                {
+                    self.channel.send(&peer, &proposed);
+                }
+                if self.wanted {
+                    self.gossip.tell_one(&self.channel, &peer);
+                }
                 return Ok(());
             }
             Heard::Message { from, message, budget } => (from, message, budget),
         };
+        // It may have been removed after it said this.
+        if !self.admitted.contains(&from) {
+            return Ok(());
+        }
         if let Some(height) = message.height() {
             return self.about(height, from, message).await;
         }
@@ -282,17 +280,24 @@ impl Driver {
             Message::Blocks(blocks) => self.catch_up.answered(&from, self.head.height + 1, blocks),
             // What does not find a place is told again, or waits at whoever knows it.
             Message::Transactions(transactions) => {
-                let _full = self.tasks.try_send(Task::Submitted { transactions });
+                self.pass_on(Task::Submitted { transactions }, budget);
             }
             Message::Cosignature { size, key, line } => {
                 let members = self.head.members.as_slice().iter().chain(self.head.upcoming.as_slice());
                 if members.into_iter().any(|member| member.keys.transport == from && member.keys.cosigning == key) {
-                    let _full = self.tasks.try_send(Task::Cosignature { size, key, line });
+                    self.pass_on(Task::Cosignature { size, key, line }, budget);
                 }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Hands the ledger what can wait, as part of its sender's budget, if there is place enough for what cannot.
+    fn pass_on(&self, task: Task, budget: OwnedSemaphorePermit) {
+        if self.tasks.capacity() * 2 >= self.tasks.max_capacity() {
+            let _full = self.tasks.try_send((task, Some(budget)));
+        }
     }
 
     /// A message about a height that is being decided.
@@ -327,11 +332,10 @@ impl Driver {
         Ok(())
     }
 
-    /// Members speak for themselves: votes and proposals come from whoever signed them.
+    /// Members speak for themselves: votes come from whoever signed them. A proposal may be passed on; who made it is looked at later.
     fn is_its_own(&self, from: &Did, message: &Message) -> bool {
         let signer = match message {
             Message::Vote(vote) => vote.message.member,
-            Message::Proposal(proposal, _) => proposal.message.member,
             _ => return true,
         };
         let mut members = self.head.members.as_slice().iter().chain(self.head.upcoming.as_slice());
@@ -354,6 +358,7 @@ impl Driver {
         }
         self.open = true;
         self.timers.clear();
+        self.replies.checks.clear();
         let outputs = self.host.start(height, &self.head.members, self.votes, records)?;
         self.carry_out(outputs).await?;
         for message in self.early.take(height, self.rejoin.is_some()) {
@@ -398,7 +403,7 @@ impl Driver {
                     self.ask(Task::Check { block, decided: false, reply }).await;
                 }
                 Output::Decided { certificate, block } => self.commit(block, certificate).await,
-                Output::Evidence(evidence) => self.ask(Task::Evidence { height, evidence }).await,
+                Output::Evidence(evidence) => self.ask(Task::Evidence { height: evidence.height(), evidence }).await,
             }
         }
         Ok(())
@@ -406,7 +411,7 @@ impl Driver {
 
     /// A ledger that does not listen any more is noticed by the answer that does not come.
     async fn ask(&self, task: Task) {
-        let _gone = self.tasks.send(task).await;
+        let _gone = self.tasks.send((task, None)).await;
     }
 
     async fn commit(&mut self, block: Vec<u8>, certificate: CommitCertificate) {
@@ -432,11 +437,12 @@ impl Driver {
                     self.carry_out(outputs).await?;
                 }
             }
-            Reply::Checked(height, id, valid) if height == next && self.open => {
+            Reply::Checked(height, id, Some(valid)) if height == next && self.open => {
                 let outputs = self.host.checked(&id, valid)?;
                 self.carry_out(outputs).await?;
             }
-            Reply::CaughtUp(id) => {
+            Reply::CaughtUp(None) => self.catch_up.forget_judged(),
+            Reply::CaughtUp(Some(id)) => {
                 let judged = self.catch_up.checked(next, id);
                 // Meanwhile it may have been decided here as well, and be on its way to the disk.
                 if let (Some((block, certificate)), None) = (judged, &self.replies.commit) {
@@ -454,7 +460,7 @@ impl Driver {
         self.wanted = committed.waiting;
         self.head = committed;
         if !self.wanted {
-            self.ours.clear();
+            self.gossip.clear();
         }
         if members || upcoming {
             self.admit();

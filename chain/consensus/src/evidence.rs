@@ -9,6 +9,14 @@ use entrepot_chain_statement::{Did, Hash};
 use malachite_types::{SignedProposal, SignedVote};
 
 impl Evidence {
+    /// At which height it happened.
+    pub fn height(&self) -> u64 {
+        match self {
+            Self::Votes(first, _) => first.message.height.0,
+            Self::Proposals(first, _) => first.message.height.0,
+        }
+    }
+
     /// Whether it shows, under the genesis of the channel, that the holder of this consensus key contradicted itself.
     pub fn convicts(&self, genesis: &Hash, key: &Did) -> bool {
         let member = Address(key.public_bytes());

@@ -59,6 +59,8 @@ struct Work {
     blocks: BTreeMap<Hash, Vec<u8>>,
     /// What we signed at this height, by kind and round.
     signed: BTreeMap<(u8, i64), Vec<u8>>,
+    /// Our last proposal.
+    proposed: Option<SignedProposal<Chain>>,
     replaying: bool,
     fault: Option<String>,
     out: Vec<Output>,
@@ -77,6 +79,7 @@ impl Host {
             keys: BTreeMap::new(),
             blocks: BTreeMap::new(),
             signed: BTreeMap::new(),
+            proposed: None,
             replaying: false,
             fault: None,
             out: Vec::new(),
@@ -98,7 +101,13 @@ impl Host {
     /// this height before a crash, in order; they are not to be written again.
     pub fn start(&mut self, height: u64, members: &Members, votes: bool, records: Vec<Record>) -> Result<Vec<Output>, Fault> {
         let validators = Validators::of(members);
+        if let Some(state) = &mut self.state {
+            // A height that was not decided by the core leaves what it saw.
+            let (votes, proposals) = (state.driver.take_vote_evidence(), state.driver.take_proposal_evidence());
+            self.work.report(&MisbehaviorEvidence { proposals, votes });
+        }
         let work = &mut self.work;
+        work.proposed = None;
         work.height = height;
         work.keys = members.as_slice().iter().map(|m| (Address(m.keys.consensus.public_bytes()), m.keys.consensus.clone())).collect();
         work.blocks.clear();
@@ -134,6 +143,7 @@ impl Host {
                 Record::Proposal(proposal) if proposal.message.member == self.work.address => {
                     proposed.insert(proposal.message.round.as_u32().unwrap_or(0));
                     self.work.remember_proposal(proposal)?;
+                    self.work.proposed = Some(proposal.clone());
                 }
                 _ => {}
             }
@@ -155,9 +165,19 @@ impl Host {
         self.work.replaying = false;
         let now = self.round();
         let mut outputs = self.take();
-        // What was proposed is proposed again by the replay; a round that has passed needs no proposal.
+        // A round that has passed needs no proposal, and one that was proposed in gets no other; what was written down is said again.
         outputs.retain(|output| !matches!(output, Output::Draft { round } if proposed.contains(round) || Some(*round) != now));
+        if !outputs.iter().any(|output| matches!(output, Output::Send(Message::Proposal(..)))) {
+            outputs.extend(self.proposed().map(Output::Send));
+        }
         Ok(outputs)
+    }
+
+    /// What we proposed in the round that is going on, for whoever may have missed it.
+    pub fn proposed(&self) -> Option<Message> {
+        let proposal = self.work.proposed.as_ref().filter(|proposal| proposal.message.round.as_u32() == self.round())?;
+        let block = self.work.blocks.get(&proposal.message.block.0)?;
+        Some(Message::Proposal(proposal.clone(), block.clone()))
     }
 
     /// Takes a message about this height. Others are not looked at.
@@ -180,8 +200,10 @@ impl Host {
         let id = proposal.message.block.0;
         let seen = self.seen.entry(round).or_default();
         let new = !seen.contains(&id);
+        // What more than two thirds prevoted has to be here, however many others its proposer made up.
+        let is_prevoted = self.state.as_ref().is_some_and(|state| state.polka_certificate(proposal.message.round, &id).is_some());
         if round > now.saturating_add(ROUNDS_AHEAD)
-            || (new && seen.len() >= PROPOSALS_PER_ROUND)
+            || (new && seen.len() >= PROPOSALS_PER_ROUND && !is_prevoted)
             || header_hash(&block) != Some(id)
             || !self.work.is_of_its_proposer(self.state.as_ref(), &proposal)
         {
@@ -190,7 +212,8 @@ impl Host {
         seen.insert(id);
         let (valid_round, proposer) = (proposal.message.valid_round, proposal.message.member);
         self.process(Input::Proposal(proposal))?;
-        if !self.work.blocks.contains_key(&id) && !self.open.contains_key(&id) {
+        // A block that may not follow is not judged again at every repetition.
+        if new && !self.work.blocks.contains_key(&id) && !self.open.contains_key(&id) {
             self.open.insert(id, Open { round: Round::new(round), valid_round, proposer, block: block.clone() });
             self.work.out.push(Output::Check { id, block });
         }
@@ -338,6 +361,7 @@ impl Work {
             Effect::PublishConsensusMsg(SignedConsensusMsg::Proposal(proposal), r) => {
                 let block = self.blocks.get(&proposal.message.block.0).cloned();
                 let block = block.ok_or_else(|| self.fault("the block of our own proposal is missing"))?;
+                self.proposed = Some(proposal.clone());
                 self.out.push(Output::Send(Message::Proposal(proposal, block)));
                 r.resume_with(())
             }

@@ -14,6 +14,7 @@ pub mod context;
 mod driver;
 mod early;
 mod evidence;
+mod gossip;
 pub mod host;
 pub mod mesh;
 mod output;

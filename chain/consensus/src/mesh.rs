@@ -2,15 +2,18 @@
 //!
 //! Each node dials every other and speaks on the connection that it dialled; on those that it accepted it listens. Keys are the transport
 //! keys of the members; a key that no channel admits is refused in the TLS handshake, before it has said or heard a byte of ours. A frame
-//! names its channel by the digest of the genesis, and is looked at only if *that* channel admits the sender. Empty frames show that a silent
-//! peer is alive. Nothing is promised about delivery: what a lost frame carried is asked for again by whoever misses it.
+//! names its channel by the digest of the genesis, and is looked at only if *that* channel admits the sender. Empty frames, both
+//! ways, show that a silent peer is alive. Nothing is promised about delivery: what a lost frame carried is asked for again by whoever misses it.
 //!
 //! Memory is bounded by peer: what one sends that we have not looked at yet, and what waits to be sent to one that takes nothing.
 
+mod speaker;
+
+use self::speaker::Speaker;
 use crate::wire::{MESSAGE_BYTES_MAX, Message};
 use bytes::Bytes;
 use entrepot_chain_statement::{Did, Hash, SigningKey};
-use entrepot_link::{Identity, Strangers, TlsSetupError, key_of, read_frame, server_name, write_frame};
+use entrepot_link::{Identity, Strangers, TlsSetupError, key_of, read_frame_within, write_frame_within};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
@@ -22,17 +25,16 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncWriteExt as _, BufWriter},
+    io::{AsyncRead, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 
 /// What members speak, in the TLS handshake (ALPN).
 const PROTOCOL: &str = "entrepot-chain/1";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that takes nothing for so long is dialled anew.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,12 +43,15 @@ const ALIVE_EVERY: Duration = Duration::from_secs(2);
 /// A peer that has said nothing for so long is gone.
 const SILENT_MAX: Duration = Duration::from_secs(10);
 const REDIAL_FIRST: Duration = Duration::from_millis(50);
-const REDIAL_MAX: Duration = Duration::from_secs(2);
 /// Connections that have not yet said who they are, in all and of one address.
 const HANDSHAKES_MAX: usize = 64;
 const HANDSHAKES_PER_ADDRESS_MAX: usize = 16;
 /// What may wait of one peer, or for one, in units of [`UNIT_BYTES`]; every message takes one at least.
 const BUDGET: usize = 2048;
+/// Of what may wait for a peer, so much is kept free of transactions, for what decides.
+const RESERVE: usize = BUDGET / 2;
+/// A message of a peer takes so much at least: judging one costs time, and all peers wait in one line.
+const HEARD_UNITS_MIN: u32 = 32;
 const UNIT_BYTES: usize = 32 << 10;
 const FRAME_BYTES_MAX: usize = 32 + MESSAGE_BYTES_MAX;
 /// Messages of all peers together that wait for one channel. Each holds a part of its sender's budget.
@@ -107,6 +112,8 @@ struct Shared {
     outgoing: BTreeMap<Did, Outgoing>,
     /// Connections that were accepted, by key: a newer one takes the place of the one before.
     accepted: Mutex<HashMap<Did, AbortHandle>>,
+    /// What of each peer waits to be looked at, whichever of its connections it came by.
+    incoming: Mutex<HashMap<Did, Arc<Semaphore>>>,
 }
 
 /// One channel's part in the links.
@@ -141,6 +148,11 @@ impl Shared {
         channels.get(genesis).filter(|channel| channel.admitted.contains(from)).map(|channel| channel.heard.clone())
     }
 
+    fn budget(&self, peer: &Did) -> Arc<Semaphore> {
+        let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+        incoming.entry(peer.clone()).or_insert_with(|| Arc::new(Semaphore::new(BUDGET))).clone()
+    }
+
     fn connected(&self, peer: &Did) {
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
         for channel in channels.values().filter(|channel| channel.admitted.contains(peer)) {
@@ -164,7 +176,7 @@ impl Mesh {
             outgoing.insert(peer.clone(), Outgoing { queue, budget, connected: false.into() });
             queues.push((peer, at, waiting));
         }
-        let shared = Arc::new(Shared { channels: RwLock::default(), outgoing, accepted: Mutex::default() });
+        let shared = Arc::new(Shared { channels: RwLock::default(), outgoing, accepted: Mutex::default(), incoming: Mutex::default() });
         let admits = Arc::downgrade(&shared);
         let server = identity.server(move |key| admits.upgrade().is_some_and(|shared| shared.admits(key)))?;
         let mut tasks = vec![tokio::spawn(accept(listener, TlsAcceptor::from(server), Arc::downgrade(&shared))).abort_handle()];
@@ -223,6 +235,10 @@ impl Channel {
             }
             stays
         });
+        drop(accepted);
+        // Nothing of those who are gone waits any more.
+        let mut incoming = self.shared.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+        incoming.retain(|key, budget| self.shared.admits(key) || budget.available_permits() < BUDGET);
     }
 
     /// The peers of this channel that can be spoken to.
@@ -235,20 +251,25 @@ impl Channel {
 
     /// Says this to a peer, if it is there and admitted. It may never arrive.
     pub fn send(&self, to: &Did, message: &Message) {
-        self.pass_on([to], message);
+        self.pass_on([to], message, 0);
     }
 
     /// Says this to all that are there.
     pub fn broadcast(&self, message: &Message) {
         let connected = self.connected();
-        self.pass_on(&connected, message);
+        self.pass_on(&connected, message, 0);
     }
 
-    fn pass_on<'a>(&self, to: impl IntoIterator<Item = &'a Did>, message: &Message) {
+    /// Says to these what they can do without: not to one that is slow to take what decides.
+    pub fn gossip<'a>(&self, to: impl IntoIterator<Item = &'a Did>, message: &Message) {
+        self.pass_on(to, message, RESERVE);
+    }
+
+    fn pass_on<'a>(&self, to: impl IntoIterator<Item = &'a Did>, message: &Message, reserve: usize) {
         let frame = Bytes::from([&self.genesis.0[..], &message.encode()].concat());
         for peer in to {
             if let (Some(outgoing), true) = (self.shared.outgoing.get(peer), self.shared.listener(&self.genesis, peer).is_some()) {
-                outgoing.push(frame.clone());
+                outgoing.push(frame.clone(), reserve);
             }
         }
     }
@@ -276,116 +297,11 @@ impl Outgoing {
     }
 
     /// A peer that does not keep up misses what is said meanwhile.
-    fn push(&self, frame: Bytes) {
-        if let (true, Ok(permit)) = (self.is_connected(), self.budget.clone().try_acquire_many_owned(units(frame.len()))) {
+    fn push(&self, frame: Bytes, reserve: usize) {
+        let takes = self.is_connected() && self.budget.available_permits() >= reserve + units(frame.len()) as usize;
+        if let (true, Ok(permit)) = (takes, self.budget.clone().try_acquire_many_owned(units(frame.len()))) {
             let _gone = self.queue.send((frame, permit));
         }
-    }
-}
-
-/// Keeps the connection to a peer that we speak on.
-struct Speaker {
-    peer: Did,
-    at: String,
-    connector: TlsConnector,
-    shared: Weak<Shared>,
-}
-
-impl Speaker {
-    async fn run(self, mut waiting: mpsc::UnboundedReceiver<(Bytes, OwnedSemaphorePermit)>) {
-        let mut pause = REDIAL_FIRST;
-        loop {
-            match self.shared.upgrade() {
-                None => return,
-                Some(shared) if !shared.admits(&self.peer) => {
-                    drop(shared);
-                    sleep(REDIAL_FIRST * 4).await;
-                    continue;
-                }
-                Some(_) => {}
-            }
-            match self.dial().await {
-                Ok(stream) => {
-                    pause = REDIAL_FIRST;
-                    tracing::info!(peer = %self.peer, at = self.at, "connected to a member");
-                    let why = self.speak(stream, &mut waiting).await;
-                    tracing::info!(peer = %self.peer, at = self.at, %why, "the connection to a member ended");
-                    while waiting.try_recv().is_ok() {}
-                }
-                Err(error) => tracing::debug!(peer = %self.peer, at = self.at, %error, "a member cannot be reached"),
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(REDIAL_MAX);
-        }
-    }
-
-    async fn dial(&self) -> io::Result<client::TlsStream<TcpStream>> {
-        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.at)).await.map_err(late)??;
-        stream.set_nodelay(true)?;
-        timeout(HANDSHAKE_TIMEOUT, self.connector.connect(server_name(), stream)).await.map_err(late)?
-    }
-
-    /// Passes on what waits until the connection fails.
-    async fn speak(
-        &self,
-        stream: client::TlsStream<TcpStream>,
-        waiting: &mut mpsc::UnboundedReceiver<(Bytes, OwnedSemaphorePermit)>,
-    ) -> io::Error {
-        let (mut input, output) = tokio::io::split(stream);
-        let mut output = BufWriter::with_capacity(UNIT_BYTES, output);
-        // The peer admits us once it has taken a first frame without an alert.
-        let mut up: Option<Up> = None;
-        loop {
-            let next = tokio::select! {
-                next = waiting.recv(), if up.is_some() => match next {
-                    Some(next) => Some(next),
-                    None => return io::ErrorKind::NotConnected.into(),
-                },
-                // The peer only listens here. What comes is the end, or the alert of one that refused us.
-                ended = read_frame(&mut input, 0) => return ended.err().unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()),
-                () = sleep(if up.is_some() { ALIVE_EVERY } else { Duration::ZERO }) => None,
-            };
-            let frame = next.as_ref().map_or(&[][..], |(frame, _)| frame);
-            let write = async {
-                write_frame(&mut output, frame).await?;
-                if waiting.is_empty() { output.flush().await } else { Ok(()) }
-            };
-            match timeout(WRITE_TIMEOUT, write).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return error,
-                Err(_) => return io::ErrorKind::TimedOut.into(),
-            }
-            if up.is_none() {
-                up = Some(Up::of(self));
-            }
-        }
-    }
-}
-
-/// A connection that is up, for as long as this lives.
-struct Up(Weak<Shared>, Did);
-
-impl Up {
-    fn of(speaker: &Speaker) -> Self {
-        let up = Self(speaker.shared.clone(), speaker.peer.clone());
-        up.is(true);
-        if let Some(shared) = up.0.upgrade() {
-            shared.connected(&up.1);
-        }
-        up
-    }
-
-    fn is(&self, up: bool) {
-        if let Some(outgoing) = self.0.upgrade().as_deref().and_then(|shared| shared.outgoing.get(&self.1)) {
-            outgoing.connected.store(up, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        self.is(false);
     }
 }
 
@@ -430,23 +346,41 @@ async fn welcome(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<(Did, s
     Ok((peer, stream))
 }
 
-/// Takes what a peer says until it stops, or is not admitted any more.
-async fn listen(peer: Did, mut stream: server::TlsStream<TcpStream>, shared: Weak<Shared>) {
-    let budget = Arc::new(Semaphore::new(BUDGET));
+/// Takes what a peer says until it stops, or is not admitted any more, and shows it that somebody is there.
+async fn listen(peer: Did, stream: server::TlsStream<TcpStream>, shared: Weak<Shared>) {
+    let (mut input, mut output) = tokio::io::split(stream);
+    let alive = async {
+        loop {
+            let shown = write_frame_within(&mut output, &[], WRITE_TIMEOUT).await;
+            if let (Ok(()), Ok(Ok(()))) = (shown, timeout(WRITE_TIMEOUT, output.flush()).await) {
+                sleep(ALIVE_EVERY).await;
+            } else {
+                return tracing::debug!(%peer, "a member takes nothing");
+            }
+        }
+    };
+    tokio::select! {
+        () = alive => {}
+        () = hear(&peer, &mut input, &shared) => {}
+    }
+}
+
+async fn hear(peer: &Did, input: &mut (impl AsyncRead + Unpin), shared: &Weak<Shared>) {
+    let Some(budget) = shared.upgrade().map(|shared| shared.budget(peer)) else { return };
     loop {
-        let frame = match timeout(SILENT_MAX, read_frame(&mut stream, FRAME_BYTES_MAX)).await {
-            Ok(Ok(Some(frame))) => frame,
-            Ok(Ok(None)) => return,
-            Ok(Err(error)) => return tracing::debug!(%peer, %error, "a member's connection failed"),
-            Err(_) => return tracing::debug!(%peer, "a member has gone silent"),
+        let frame = match read_frame_within(input, FRAME_BYTES_MAX, SILENT_MAX).await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return,
+            Err(error) => return tracing::debug!(%peer, %error, "a member's connection failed"),
         };
         let Some((genesis, message)) = frame.split_first_chunk::<32>() else { continue };
-        let Some(heard) = shared.upgrade().and_then(|shared| shared.listener(&Hash(*genesis), &peer)) else { continue };
+        let Some(heard) = shared.upgrade().and_then(|shared| shared.listener(&Hash(*genesis), peer)) else { continue };
         let message = match Message::decode(message) {
             Ok(message) => message,
             Err(error) => return tracing::warn!(%peer, %error, "a member speaks nonsense; its connection is closed"),
         };
-        let Ok(budget) = budget.clone().acquire_many_owned(units(frame.len())).await else { return };
+        let price = units(frame.len()).max(HEARD_UNITS_MIN);
+        let Ok(budget) = budget.clone().acquire_many_owned(price).await else { return };
         if heard.send(Heard::Message { from: peer.clone(), message, budget }).await.is_err() {
             return;
         }

@@ -142,3 +142,7 @@ impl Rejoin {
         self.marker.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
     }
 }
+
+#[cfg(test)]
+#[path = "rejoin_tests.rs"]
+mod tests;

@@ -21,8 +21,9 @@ pub struct Replies {
 pub enum Reply {
     Committed(Option<Committed>),
     Drafted(u64, u32, Option<Drafted>),
-    Checked(u64, Hash, bool),
-    CaughtUp(Option<Hash>),
+    /// Whether the block may follow; nothing if the ledger is gone.
+    Checked(u64, Hash, Option<bool>),
+    CaughtUp(Option<Option<Hash>>),
     Served(Option<(Did, Message)>),
 }
 
@@ -34,7 +35,7 @@ impl Replies {
             for at in 0..checks.len() {
                 if let std::task::Poll::Ready(answer) = std::pin::Pin::new(&mut checks[at].2).poll(context) {
                     let (height, id, _) = checks.swap_remove(at);
-                    return std::task::Poll::Ready(Reply::Checked(height, id, answer.ok().flatten() == Some(id)));
+                    return std::task::Poll::Ready(Reply::Checked(height, id, answer.ok().map(|judged| judged == Some(id))));
                 }
             }
             std::task::Poll::Pending
@@ -44,7 +45,7 @@ impl Replies {
             committed = answer(commit) => Reply::Committed(committed),
             (height, round, drafted) = drafted(draft) => Reply::Drafted(height, round, drafted),
             reply = check => reply,
-            id = answer(caught_up) => Reply::CaughtUp(id.flatten()),
+            id = answer(caught_up) => Reply::CaughtUp(id),
             served = answer(served) => Reply::Served(served),
         }
     }

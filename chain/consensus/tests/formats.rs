@@ -1,7 +1,7 @@
 //! What is sent and what is written down: one encoding each, hostile bytes, and a log that was torn or changed.
 
 #[path = "common/mod.rs"]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
 mod common;
 
 use entrepot_chain_consensus::{

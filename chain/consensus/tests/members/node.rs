@@ -153,10 +153,10 @@ impl Cluster {
         drop(held);
         let peers: BTreeMap<Did, String> = (0..count).map(|at| (transport(&members, at), addresses[at].to_string())).collect();
         let mut nodes = Vec::new();
-        for at in 0..count {
+        for (at, listen) in addresses.iter().enumerate() {
             let of = |key: &SigningKey| key.did() == transport(&members, at);
             let key = (0..count as u8).map(|seed| common::key(seed, 4)).find(of).expect("one of them");
-            let mesh = Mesh::start(MeshConfig { key, listen: addresses[at], peers: peers.clone() }).await.expect("the port is free");
+            let mesh = Mesh::start(MeshConfig { key, listen: *listen, peers: peers.clone() }).await.expect("the port is free");
             let ledger = Arc::new(Ledger::new(members.clone()));
             nodes.push(Node { folder: folder.path().join(at.to_string()), mesh, ledger, running: None });
         }

@@ -41,6 +41,22 @@ fn crashes_at_any_point_never_make_a_member_contradict_itself() {
 }
 
 #[test]
+fn verdicts_that_come_after_the_decision_never_split_the_chain() {
+    for seed in seeds(200) {
+        let fate = Fate { loses: 10, doubles: 5, delays_to: 300, crashes: 4, verdicts_to: 700, bad_until: 15_000, ..Fate::default() };
+        World::new(4, seed, fate).run_to_height(5);
+    }
+}
+
+#[test]
+fn one_of_four_lies_and_verdicts_are_late() {
+    for seed in seeds(150) {
+        let fate = Fate { liars: 1, loses: 5, delays_to: 200, verdicts_to: 500, bad_until: 10_000, ..Fate::default() };
+        World::new(4, seed, fate).run_to_height(4);
+    }
+}
+
+#[test]
 fn all_of_them_crash_again_and_again() {
     for seed in seeds(200) {
         let fate = Fate { crashes: 60, crashes_all: true, delays_to: 50, bad_until: 20_000, ..Fate::default() };

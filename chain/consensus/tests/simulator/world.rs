@@ -29,6 +29,8 @@ pub struct Fate {
     /// Each crash takes all of them.
     pub crashes_all: bool,
     pub liars: usize,
+    /// A ledger's verdict on a block takes up to so long.
+    pub verdicts_to: u64,
     /// From then on the network is good.
     pub bad_until: u64,
 }
@@ -38,7 +40,9 @@ enum Event {
     Deliver { to: usize, message: usize },
     Elapsed { member: usize, life: u64, timer: u64 },
     Draft { member: usize, life: u64, height: u64, round: u32 },
+    Checked { member: usize, life: u64, height: u64, id: Hash, valid: bool },
     CatchUp { member: usize },
+    CaughtUp { member: usize, life: u64, from: usize, height: usize },
     Crash { member: usize },
     Restart { member: usize },
 }
@@ -252,9 +256,9 @@ impl World {
                     self.after(1, Event::Draft { member, life, height, round });
                 }
                 Output::Check { id, block } => {
-                    let valid = self.may_follow(member, &block);
-                    let outputs = self.nodes[member].host.as_mut().expect("it is up").checked(&id, valid).expect("no fault");
-                    self.carry_out(member, outputs);
+                    let (valid, height) = (self.may_follow(member, &block), self.nodes[member].chain.len() as u64 + 1);
+                    let delay = self.below(self.fate.verdicts_to + 1);
+                    self.after(delay, Event::Checked { member, life, height, id, valid });
                 }
                 Output::Decided { certificate, block } => self.commit(member, block, certificate),
                 Output::Evidence(evidence) => self.evidence.push(evidence),
@@ -357,21 +361,39 @@ impl World {
                     self.carry_out(member, outputs);
                 }
             }
+            Event::Checked { member, life, height, id, valid } => {
+                let node = &mut self.nodes[member];
+                if let (true, Some(host)) = (node.life == life && node.chain.len() as u64 + 1 == height, node.host.as_mut()) {
+                    let outputs = host.checked(&id, valid).expect("no fault");
+                    self.carry_out(member, outputs);
+                }
+            }
             Event::CatchUp { member } => {
                 self.after(300, Event::CatchUp { member });
                 self.catch_up(member);
             }
+            Event::CaughtUp { member, life, from, height } => self.caught_up(member, life, from, height),
             Event::Crash { member } => self.crash(member),
             Event::Restart { member } => self.restart(member),
         }
     }
 
-    /// Takes the next decided block from a member that is ahead.
+    /// Asks for the next decided block of a member that is ahead; the ledger's verdict on it takes its time.
     fn catch_up(&mut self, member: usize) {
         let height = self.nodes[member].chain.len();
-        let ahead = self.nodes.iter().filter(|node| node.host.is_some()).find_map(|node| node.chain.get(height)).cloned();
-        if let (true, Some((block, certificate))) = (self.nodes[member].host.is_some(), ahead) {
-            self.nodes[member].timers.clear();
+        let ahead = self.nodes.iter().position(|node| node.host.is_some() && node.chain.len() > height);
+        if let (true, Some(from)) = (self.nodes[member].host.is_some(), ahead) {
+            let (life, delay) = (self.nodes[member].life, self.below(self.fate.verdicts_to + 1));
+            self.after(delay, Event::CaughtUp { member, life, from, height });
+        }
+    }
+
+    /// Meanwhile it may have decided the height itself.
+    fn caught_up(&mut self, member: usize, life: u64, from: usize, height: usize) {
+        let (block, certificate) = self.nodes[from].chain[height].clone();
+        let node = &mut self.nodes[member];
+        if node.life == life && node.host.is_some() && node.chain.len() == height {
+            node.timers.clear();
             self.commit(member, block, certificate);
         }
     }
