@@ -26,7 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
@@ -298,9 +298,13 @@ impl Speaker {
             }
             match self.dial().await {
                 Ok(stream) => {
-                    pause = REDIAL_FIRST;
                     tracing::info!(peer = %self.peer, at = self.at, "connected to a member");
+                    let since = Instant::now();
                     let why = self.speak(stream, &mut waiting).await;
+                    // One that refuses us says so only after the handshake: it is not to be dialled without end at the first pace.
+                    if since.elapsed() >= REDIAL_MAX {
+                        pause = REDIAL_FIRST;
+                    }
                     tracing::info!(peer = %self.peer, at = self.at, %why, "the connection to a member ended");
                     while waiting.try_recv().is_ok() {}
                 }
