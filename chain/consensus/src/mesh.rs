@@ -29,7 +29,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 
@@ -304,7 +304,6 @@ impl Outgoing {
         }
     }
 }
-
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Weak<Shared>) {
     let slots = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let strangers = Arc::new(Strangers::new(HANDSHAKES_PER_ADDRESS_MAX));

@@ -18,6 +18,9 @@ pub enum NodeError {
         #[source]
         source: rocksdb::Error,
     },
+    /// Another process has the folder open.
+    #[error("the chain's folder {0} is in use by another process: stop that one first")]
+    InUse(PathBuf),
     /// The folder has another format.
     #[error("the folder has the format {found}, which this version does not read: found a new channel, or use the version that wrote it")]
     Format {

@@ -65,13 +65,17 @@ impl Shared {
             log_vkey: log.public().to_string(),
             validator_vkey: validator.public().to_string(),
         };
-        match store.identity()? {
+        let found = store.identity()?;
+        match &found {
             None => store.found(&identity, &beginning)?,
-            Some(found) => check_identity(&identity, &found)?,
+            Some(found) => check_identity(&identity, found)?,
         }
         let base = store.base()?.unwrap_or(beginning);
         let first_height = base.height() + 1;
         let state = Arc::new(replay(&store, base, Depth::Structure)?);
+        if let Some(found) = &found {
+            check_validator(&identity, found, validator.public(), &state)?;
+        }
         let witnessed = store.witnessed(WITNESSED_MAX)?.into_iter().collect();
         let shared = Self {
             store,
@@ -226,11 +230,16 @@ fn check_identity(expected: &Identity, found: &Identity) -> Result<(), NodeError
     if expected.genesis != found.genesis {
         return Err(NodeError::OtherGenesis { expected: expected.genesis, found: found.genesis });
     }
-    let keys = [("log key", &expected.log_vkey, &found.log_vkey), ("validator key", &expected.validator_vkey, &found.validator_vkey)];
-    for (role, expected, found) in keys {
-        if expected != found {
-            return Err(NodeError::Key { role, expected: expected.clone(), found: found.clone() });
-        }
-    }
-    Ok(())
+    check_key("log key", &expected.log_vkey, &found.log_vkey)
+}
+
+/// The validator's key is the one that the folder was made with, or one by which the member has replaced it since.
+fn check_validator(expected: &Identity, found: &Identity, key: &NoteKey, state: &State) -> Result<(), NodeError> {
+    let upcoming = (state.height() + 1..=state.height() + 2).filter_map(|height| state.members_at(height));
+    let is_member = upcoming.flat_map(|members| members.as_slice()).any(|member| member.keys.cosigning.as_str() == key.name());
+    if is_member { Ok(()) } else { check_key("validator key", &expected.validator_vkey, &found.validator_vkey) }
+}
+
+fn check_key(role: &'static str, expected: &str, found: &str) -> Result<(), NodeError> {
+    if expected == found { Ok(()) } else { Err(NodeError::Key { role, expected: expected.to_owned(), found: found.to_owned() }) }
 }

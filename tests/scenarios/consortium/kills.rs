@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 /// Kills, unless `ENTREPOT_KILLS` asks for another number.
 const KILLS: usize = 25;
 /// From one kill to the next at most; so sometimes two are down at once.
-const PAUSE_MAX_MS: u64 = 500;
+const PAUSE_MAX_MS: u64 = 1000;
 /// A member may stay down so long at most.
-const DOWN_MAX_MS: u64 = 600;
+const DOWN_MAX_MS: u64 = 400;
 /// Each of these points, at this reach: the first, and one in the middle of work.
 const POINTS: [&str; 8] = [
     "consensus.before_sync",

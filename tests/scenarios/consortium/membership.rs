@@ -177,7 +177,7 @@ async fn strangers_get_nothing() {
         assert_eq!(node.height().await, Some(0), "{}", node.process.log());
     }
     // What a stranger submits at its own node is told to nobody either.
-    let unheard = consortium.leaf(0);
+    let unheard = consortium.leaf(3);
     let client = nodes[0].client();
     let submission = tokio::spawn(async move { client.submit(&unheard).await });
     consortium.quiet(&[0, 1, 2]).await;

@@ -1,8 +1,8 @@
 //! A node that cannot do its work ends with a sentence that says what to do; it never goes on halfway.
 
 use super::ALL;
-use entrepot_tests::consortium::{Consortium, Node, text};
-use std::{fs, path::Path, process::Command};
+use entrepot_tests::consortium::{AGREEMENT_MAX, Consortium, Node, text};
+use std::{fs, path::Path, process::Command, time::Instant};
 
 /// Bytes of the consensus log's header, and of the header of each record.
 const HEADER: usize = 20;
@@ -60,8 +60,13 @@ async fn a_member_whose_consensus_log_is_damaged_or_gone_signs_nothing_until_it_
 async fn rejoin(consortium: &mut Consortium, at: usize) {
     consortium.nodes[at].rejoin();
     consortium.nodes[at].ready().await;
-    // It votes again once a block was decided without it.
-    consortium.log(0).await;
+    let following = consortium.seats[at].data().join("consensus").join("rejoining");
+    // It votes again once blocks were decided without it.
+    let deadline = Instant::now() + AGREEMENT_MAX;
+    while following.exists() {
+        assert!(Instant::now() < deadline, "it does not come to vote again:\n{}", consortium.nodes[at].process.log());
+        consortium.log(0).await;
+    }
     let height = consortium.agree(&ALL, 1).await;
     consortium.nodes[3].process.kill();
     consortium.log(0).await;
@@ -108,7 +113,7 @@ async fn a_folder_of_another_channel_or_of_other_keys_is_refused() {
     let mut consortium = Consortium::start().await;
     consortium.log(0).await;
     let other = consortium.home().join("other-genesis.json");
-    entrepot_tests::consortium::found(&other, "another", &consortium.seats);
+    entrepot_tests::consortium::found(&other, "shared", &consortium.seats[..3]);
     let peers = consortium.peers(1);
     consortium.nodes[1].process.kill();
     consortium.nodes[1].configure(&other, &peers);

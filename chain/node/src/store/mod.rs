@@ -15,7 +15,7 @@ use entrepot_chain_log::{
     consortium::{CommitCertificate, Members},
 };
 use entrepot_chain_statement::Hash;
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch, WriteOptions};
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, ErrorKind, Options, WriteBatch, WriteOptions};
 use std::path::Path;
 
 const META: &str = "meta";
@@ -118,11 +118,18 @@ impl ChainStore {
         options.set_paranoid_checks(true);
         options.set_max_total_wal_size(WAL_BYTES_MAX);
         options.set_max_open_files(256);
+        // An idle channel writes nothing, its database's diary included.
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
         // A crash can tear the last record, which nobody was told of. Damage before it is an error and never skipped.
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let descriptors = COLUMNS.map(|name| ColumnFamilyDescriptor::new(name, column_options(&cache)));
-        let db = DB::open_cf_descriptors(&options, path, descriptors).map_err(NodeError::database("opening"))?;
+        let db = DB::open_cf_descriptors(&options, path, descriptors).map_err(|error| match error.kind() {
+            // RocksDB has no kind of its own for it.
+            ErrorKind::IOError if error.as_ref().contains("lock") => NodeError::InUse(path.to_owned()),
+            _ => NodeError::Database { doing: "opening", source: error },
+        })?;
         Ok(Self { db })
     }
 
