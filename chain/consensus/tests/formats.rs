@@ -1,8 +1,8 @@
 //! What is sent and what is written down: one encoding each, hostile bytes, and a log that was torn or changed.
 
-#[path = "common/mod.rs"]
+#[path = "membership/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
-mod common;
+mod membership;
 
 use entrepot_chain_consensus::{
     Evidence, Message, Record, Signature, Wal, WalError,
@@ -43,7 +43,7 @@ fn messages() -> Vec<Message> {
         cert_type: RoundCertificateType::Precommit,
         round_signatures: (0..3).map(signature).collect(),
     };
-    let key = common::key(1, 2).did();
+    let key = membership::key(1, 2).did();
     let certificate = CommitCertificate { height: 1, round: 0, block: Hash([1; 32]), signatures: [(key.clone(), [9; 64])].into() };
     vec![
         Message::Status(12),

@@ -1,7 +1,7 @@
 //! Members on loopback: the real links, the real log on disk, and a ledger that keeps its blocks in memory.
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../membership/mod.rs"]
+mod membership;
 mod node;
 mod played;
 
@@ -116,7 +116,7 @@ async fn a_stranger_gets_no_byte_after_the_handshake() {
     cluster.start_all();
     cluster.submit(0, 1);
     cluster.decided(&[0, 1, 2, 3], &[1], SOON).await;
-    let stranger = common::key(99, 4);
+    let stranger = membership::key(99, 4);
     let identity = entrepot_link::Identity::of(&stranger, "entrepot-chain/1").expect("a key");
     let connector = tokio_rustls::TlsConnector::from(identity.client(&transport(&cluster.members, 0)).expect("a key"));
     let stream = TcpStream::connect(cluster.address(0)).await.expect("the port is open");
@@ -143,7 +143,7 @@ async fn a_member_of_one_channel_hears_nothing_of_another() {
     cluster.submit(0, 1);
     cluster.decided(&[0, 1, 2, 3], &[1], SOON).await;
     // Member 3 also sits in a channel with somebody whom this channel does not admit: the link is open, the channel is not.
-    let guest = common::key(77, 4);
+    let guest = membership::key(77, 4);
     let (_other, _heard) = cluster.open_channel(0, entrepot_chain_statement::Hash([5; 32]), [guest.did()].into());
     let identity = entrepot_link::Identity::of(&guest, "entrepot-chain/1").expect("a key");
     let connector = tokio_rustls::TlsConnector::from(identity.client(&transport(&cluster.members, 0)).expect("a key"));
@@ -160,7 +160,7 @@ async fn a_member_of_one_channel_hears_nothing_of_another() {
 
 fn config(folder: &std::path::Path, rejoin: bool) -> ConsortiumConfig {
     let timeouts = timeouts(Duration::from_millis(300), Duration::from_millis(150));
-    ConsortiumConfig { genesis: GENESIS, key: common::members(4).1[0].clone(), folder: folder.to_owned(), timeouts, rejoin }
+    ConsortiumConfig { genesis: GENESIS, key: membership::members(4).1[0].clone(), folder: folder.to_owned(), timeouts, rejoin }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! A member's node of these tests.
 
-use crate::common;
+use crate::membership;
 use entrepot_chain_consensus::{
     Archive, ArchiveError, Committed, Consortium, ConsortiumConfig, ConsortiumError, Drafted, Evidence, Mesh, MeshConfig, Task,
     host::header_hash,
@@ -145,7 +145,7 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn new(count: usize) -> Self {
-        let (members, keys) = common::members(count);
+        let (members, keys) = membership::members(count);
         let folder = tempfile::tempdir().expect("a folder");
         // Free ports: held while the others are found.
         let held: Vec<std::net::TcpListener> = (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
@@ -155,7 +155,7 @@ impl Cluster {
         let mut nodes = Vec::new();
         for (at, listen) in addresses.iter().enumerate() {
             let of = |key: &SigningKey| key.did() == transport(&members, at);
-            let key = (0..count as u8).map(|seed| common::key(seed, 4)).find(of).expect("one of them");
+            let key = (0..count as u8).map(|seed| membership::key(seed, 4)).find(of).expect("one of them");
             let mesh = Mesh::start(MeshConfig { key, listen: *listen, peers: peers.clone() }).await.expect("the port is free");
             let ledger = Arc::new(Ledger::new(members.clone()));
             nodes.push(Node { folder: folder.path().join(at.to_string()), mesh, ledger, running: None });

@@ -1,6 +1,6 @@
 //! One real member among others that the test plays, word by word: the schedules that a live channel shows once in a million heights.
 
-use crate::common;
+use crate::membership;
 use entrepot_chain_consensus::{
     Archive, ArchiveError, Chain, Committed, Consortium, ConsortiumConfig, ConsortiumError, Height, Mesh, MeshConfig, Message, Signature,
     Task,
@@ -57,7 +57,7 @@ pub struct Stage {
 
 impl Stage {
     pub async fn new() -> Self {
-        let (members, keys) = common::members(4);
+        let (members, keys) = membership::members(4);
         let held: Vec<std::net::TcpListener> = (0..4).map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
         let addresses: Vec<SocketAddr> = held.iter().map(|listener| listener.local_addr().expect("bound")).collect();
         drop(held);
@@ -65,7 +65,7 @@ impl Stage {
         let at: BTreeMap<Did, String> = (0..4).map(|at| (transport(at), addresses[at].to_string())).collect();
         let mut meshes = Vec::new();
         for (listen, place) in addresses.iter().zip(0..4) {
-            let key = (0..4).map(|seed| common::key(seed, 4)).find(|key| key.did() == transport(place)).expect("one of them");
+            let key = (0..4).map(|seed| membership::key(seed, 4)).find(|key| key.did() == transport(place)).expect("one of them");
             meshes.push(Mesh::start(MeshConfig { key, listen: *listen, peers: at.clone() }).await.expect("the port is free"));
         }
         let us = (0..4).find(|at| *members.proposer(1, 0) != members.as_slice()[*at]).expect("three of four");
@@ -200,7 +200,7 @@ async fn a_block_that_is_caught_up_while_it_is_decided_here_is_committed_once() 
     let mut consortium = stage.start(0, false).expect("it is new");
     stage.connected().await;
     stage.say(|_| Message::Status(0));
-    let block = common::block(1, GENESIS, 5);
+    let block = membership::block(1, GENESIS, 5);
     let id = header_hash(&block).expect("a block");
     // Until it has heard that the channel is new it does not vote; then it has the proposal already.
     stage.propose(&block);
@@ -248,8 +248,8 @@ async fn a_member_without_log_and_chain_says_nothing_in_a_channel_that_went_on()
     let mut consortium = stage.start(0, false).expect("it may be new");
     stage.connected().await;
     stage.say(|_| Message::Status(7));
-    stage.propose(&common::block(1, GENESIS, 5));
-    let block = common::block(1, GENESIS, 6);
+    stage.propose(&membership::block(1, GENESIS, 5));
+    let block = membership::block(1, GENESIS, 6);
     let id = header_hash(&block).expect("a block");
     stage.hears(|message| matches!(message, Message::Want(1)).then_some(())).await;
     let blocks = vec![(block, stage.certificate(1, id))];
@@ -281,7 +281,7 @@ async fn to_forget_what_it_signed_takes_the_lock_and_others_to_follow() {
     assert!(stage.folder().join("rejoining").exists());
     // Two of two decide: the other one never gets past anything.
     let folder = tempfile::tempdir().expect("a folder");
-    let (members, keys) = common::members(2);
+    let (members, keys) = membership::members(2);
     let (channel, heard) = stage.mesh.open(Hash([44; 32]), BTreeSet::new());
     let (folder_of, timeouts) = (folder.path().to_owned(), timeouts(SOON, SOON));
     let config = ConsortiumConfig { genesis: Hash([44; 32]), key: keys[0].clone(), folder: folder_of, timeouts, rejoin: true };

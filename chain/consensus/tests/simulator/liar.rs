@@ -1,6 +1,6 @@
 //! A member that says to each of the others whatever might hurt.
 
-use crate::common::block;
+use crate::membership::block;
 use entrepot_chain_consensus::{
     Message,
     context::{Address, BlockId, Chain, Height, Proposal},

@@ -1,7 +1,7 @@
 //! The world of the simulator.
 
 use crate::{
-    common::{block, members},
+    membership::{block, members},
     liar::Liar,
 };
 use entrepot_chain_consensus::{Evidence, Host, Message, Output, Record, context::Address, host::header_hash, timeouts};
