@@ -242,6 +242,7 @@ impl Driver {
         let (from, message, budget) = match heard {
             Heard::Connected(peer) => {
                 self.channel.send(&peer, &Message::Status(self.head.height));
+                self.rejoin.iter_mut().for_each(|rejoin| rejoin.greet(&peer));
                 if let Some(cosigned) = &self.cosigned {
                     self.channel.send(&peer, cosigned);
                 }

@@ -48,6 +48,8 @@ pub struct Rejoin {
     /// Who decides, and at which head they were first seen to.
     members: Option<(Members, u64)>,
     begun: Instant,
+    /// Whom we have told where we are, by transport key.
+    greeted: BTreeSet<Did>,
     told: Option<u64>,
 }
 
@@ -76,6 +78,7 @@ impl Rejoin {
             claims: BTreeMap::new(),
             members: None,
             begun: Instant::now(),
+            greeted: BTreeSet::new(),
             told: None,
         })
     }
@@ -105,6 +108,11 @@ impl Rejoin {
         }
     }
 
+    /// This one was told where we are.
+    pub fn greet(&mut self, peer: &Did) {
+        self.greeted.insert(peer.clone());
+    }
+
     /// Whether everything that may have been signed is decided. `reached` can hear us.
     pub fn may_vote(&mut self, head: &Committed, us: &Did, reached: &BTreeSet<Did>) -> bool {
         let Some((members, since)) = self.members.as_ref().filter(|_| head.members.by_consensus_key(us).is_some()) else { return false };
@@ -116,7 +124,8 @@ impl Rejoin {
             return head.height.saturating_add(1) >= self.logged;
         }
         let enough = members.quorum() - 1;
-        let all = said.len() == others.len() && others.iter().all(|member| reached.contains(&member.keys.transport));
+        let all = said.len() == others.len()
+            && others.iter().all(|member| reached.contains(&member.keys.transport) && self.greeted.contains(&member.keys.transport));
         let low = said.get(enough.saturating_sub(1)).is_some_and(|height| Some(*height) <= self.joins);
         if self.joins.is_some() && low && (all || self.begun.elapsed() >= FOUNDING_PATIENCE) {
             return true;

@@ -50,6 +50,7 @@ impl Follower {
 
     fn votes(&mut self, height: u64, members: &Members) -> bool {
         let head = head(height, members);
+        (0..9).for_each(|at| self.rejoin.greet(&key(at, 4)));
         self.rejoin.at(&head, &key(0, 2)).expect("a disk");
         self.rejoin.may_vote(&head, &key(0, 2), &self.reached)
     }
@@ -137,6 +138,7 @@ fn whoever_is_admitted_later_votes_when_it_is_there_even_after_a_restart() {
     let mut rejoin = Rejoin::of(follower.folder.path().join("rejoining"), 0).expect("it is there");
     rejoin.at(&head, &key(0, 2)).expect("a disk");
     rejoin.hear(&BTreeMap::from([(key(1, 4), 100)]), |_| false);
+    rejoin.greet(&key(1, 4));
     assert!(rejoin.may_vote(&head, &key(0, 2), &follower.reached));
 }
 
