@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 /// So long the others may take to hear us and to say where they are, when a new member could decide with those that did: whoever hears of
 /// a new channel only after its first block has to follow for two.
-const FOUNDING_PATIENCE: Duration = Duration::from_secs(3);
+const FOUNDING_PATIENCE: Duration = Duration::from_secs(10);
 /// How a marker file begins that a new member put down; the height follows, once it is known.
 const JOINS: &str = "joins at ";
 

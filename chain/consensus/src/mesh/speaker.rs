@@ -22,6 +22,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that has lasted so long is dialled again at once.
 const SETTLED: Duration = Duration::from_secs(5);
 const REDIAL_MAX: Duration = Duration::from_secs(2);
+/// The same for one that was never there.
+const REDIAL_FOUNDING: Duration = Duration::from_millis(200);
 
 /// Keeps the connection to a peer that we speak on.
 pub(super) struct Speaker {
@@ -34,6 +36,8 @@ pub(super) struct Speaker {
 impl Speaker {
     pub(super) async fn run(self, mut waiting: mpsc::UnboundedReceiver<(Bytes, OwnedSemaphorePermit)>) {
         let mut pause = REDIAL_FIRST;
+        // Until it was there once, a member may be about to come: channels are founded by nodes that start together.
+        let mut most = REDIAL_FOUNDING;
         loop {
             match self.shared.upgrade() {
                 None => return,
@@ -53,13 +57,13 @@ impl Speaker {
                     while waiting.try_recv().is_ok() {}
                     // One that comes and goes is dialled ever more slowly.
                     if since.elapsed() > SETTLED {
-                        pause = REDIAL_FIRST;
+                        (pause, most) = (REDIAL_FIRST, REDIAL_MAX);
                     }
                 }
                 Err(error) => tracing::debug!(peer = %self.peer, at = self.at, %error, "a member cannot be reached"),
             }
             sleep(pause).await;
-            pause = (pause * 2).min(REDIAL_MAX);
+            pause = (pause * 2).min(most);
         }
     }
 

@@ -46,6 +46,7 @@ async fn any_one_of_four_may_be_gone_and_catches_up() {
         cluster.start_all();
         cluster.submit(0, 1);
         cluster.decided(&[0, 1, 2, 3], &[1], SOON).await;
+        cluster.settled().await;
         cluster.stop(gone);
         let there: Vec<usize> = (0..4).filter(|at| *at != gone).collect();
         for value in 2..8 {
@@ -66,6 +67,7 @@ async fn two_of_four_wait_and_go_on_when_a_third_is_back() {
     cluster.start_all();
     cluster.submit(0, 1);
     cluster.decided(&[0, 1, 2, 3], &[1], SOON).await;
+    cluster.settled().await;
     cluster.stop(2);
     cluster.stop(3);
     cluster.submit(0, 2);
@@ -82,6 +84,7 @@ async fn two_of_four_wait_and_go_on_when_a_third_is_back() {
 async fn members_that_are_killed_again_and_again_stay_of_one_mind() {
     let mut cluster = Cluster::new(4).await;
     cluster.start_all();
+    cluster.settled().await;
     for value in 0..40_u64 {
         let victim = (value * 7 % 4) as usize;
         cluster.submit(((value + 1) % 4) as usize, value);
@@ -116,6 +119,7 @@ async fn a_stranger_gets_no_byte_after_the_handshake() {
     cluster.start_all();
     cluster.submit(0, 1);
     cluster.decided(&[0, 1, 2, 3], &[1], SOON).await;
+    cluster.settled().await;
     let stranger = membership::key(99, 4);
     let identity = entrepot_link::Identity::of(&stranger, "entrepot-chain/1").expect("a key");
     let connector = tokio_rustls::TlsConnector::from(identity.client(&transport(&cluster.members, 0)).expect("a key"));
@@ -142,6 +146,7 @@ async fn a_member_of_one_channel_hears_nothing_of_another() {
     cluster.start_all();
     cluster.submit(0, 1);
     cluster.decided(&[0, 1, 2, 3], &[1], SOON).await;
+    cluster.settled().await;
     // Member 3 also sits in a channel with somebody whom this channel does not admit: the link is open, the channel is not.
     let guest = membership::key(77, 4);
     let (_other, _heard) = cluster.open_channel(0, entrepot_chain_statement::Hash([5; 32]), [guest.did()].into());
@@ -204,6 +209,7 @@ async fn a_member_that_lost_its_log_rejoins_without_signing_anything_twice() {
     cluster.start_all();
     cluster.submit(0, 1);
     cluster.decided(&[0, 1, 2, 3], &[1], SOON).await;
+    cluster.settled().await;
     cluster.stop(2);
     fs::remove_file(cluster.folder(2).join("wal")).expect("it is there");
     cluster.rejoin(2);

@@ -167,6 +167,18 @@ impl Cluster {
         (0..self.nodes.len()).for_each(|at| self.start(at));
     }
 
+    /// Decides until all of them vote: one that hears of a new channel only after its first block follows for two.
+    pub async fn settled(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut value = 1_000_000;
+        while (0..self.nodes.len()).any(|at| self.folder(at).join("rejoining").exists()) {
+            assert!(Instant::now() < deadline, "somebody never votes");
+            value += 1;
+            self.submit(0, value);
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     pub fn start(&mut self, at: usize) {
         self.run(at, false).expect("it starts");
     }

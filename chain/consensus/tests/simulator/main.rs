@@ -2,9 +2,9 @@
 //! crash at any point and come back with what was durable, and up to a third of them lie. Whatever happens, no two members decide differently
 //! and no honest one signs two things; once the network is good again, everyone who is up goes on.
 
+mod liar;
 #[path = "../membership/mod.rs"]
 mod membership;
-mod liar;
 mod world;
 
 use world::{Fate, World};

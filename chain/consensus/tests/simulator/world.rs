@@ -1,8 +1,8 @@
 //! The world of the simulator.
 
 use crate::{
-    membership::{block, members},
     liar::Liar,
+    membership::{block, members},
 };
 use entrepot_chain_consensus::{Evidence, Host, Message, Output, Record, context::Address, host::header_hash, timeouts};
 use entrepot_chain_log::{BlockHeader, CommitCertificate, Members, codec::Reader};

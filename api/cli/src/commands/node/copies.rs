@@ -91,7 +91,10 @@ pub async fn restore(arguments: &Restore, output: &Output) -> Outcome {
     let config = NodeConfig { path: data_dir.join(CHAIN_FOLDER), genesis, clock: Arc::new(|| SystemClock.now()) };
     let verified = entrepot_chain_node::restore(&backup.join(CHAIN_FOLDER), config, &keys).await.map_err(anyhow::Error::from)?;
     output.result(
-        &format!("blocks {} to {} are checked and in place; the node follows the others before it votes again", verified.first, verified.last),
+        &format!(
+            "blocks {} to {} are checked and in place; the node follows the others before it votes again",
+            verified.first, verified.last
+        ),
         &json!({"first": verified.first.to_string(), "last": verified.last.to_string(), "data_dir": data_dir}),
     );
     Ok(())
