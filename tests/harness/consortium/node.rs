@@ -66,6 +66,11 @@ impl Seat {
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
+
+    /// Whether its node only follows, because it does not know what it signed: a founder's until enough others are there, too.
+    pub fn follows(&self) -> bool {
+        self.data().join("consensus").join("rejoining").exists()
+    }
 }
 
 /// A running node, or one that was.
