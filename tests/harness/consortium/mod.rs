@@ -71,6 +71,9 @@ impl Consortium {
         for node in &mut consortium.nodes {
             node.ready().await;
         }
+        for seat in &consortium.seats[..roles.len()] {
+            wait("a founder does not begin to vote", async || (!seat.follows()).then_some(())).await;
+        }
         consortium
     }
 

@@ -66,6 +66,11 @@ impl Seat {
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
+
+    /// Whether its node only follows, because it does not know what it signed: a founder's until enough others are there, too.
+    pub fn follows(&self) -> bool {
+        self.data().join("consensus").join("rejoining").exists()
+    }
 }
 
 /// A running node, or one that was.
@@ -227,6 +232,10 @@ impl Client {
         }
         assert_eq!(status, 200, "{answer}");
         assert_eq!(answer["hash"], signed.hash.to_string(), "it knows the transaction by another name");
+        // A node that is behind has not heard of the transaction before, and says so at once.
+        if answer["verdict"]["code"] == "sequence_gap" {
+            return None;
+        }
         Some(answer["verdict"].clone())
     }
 }

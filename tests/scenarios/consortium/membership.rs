@@ -2,10 +2,11 @@
 
 use super::ALL;
 use entrepot_tests::{
-    consortium::{Consortium, Node, Seat, text, wait},
+    consortium::{AGREEMENT_MAX, Consortium, Node, Seat, text, wait},
     process,
 };
 use serde_json::Value;
+use std::time::Instant;
 
 const FIVE: [usize; 5] = [0, 1, 2, 3, 4];
 
@@ -61,6 +62,12 @@ async fn a_member_joins_catches_up_votes_and_leaves() {
     assert_eq!(consortium.nodes[0].members_at(decided + 1).await, 4);
     assert_eq!(consortium.nodes[0].members_at(decided + 2).await, 5);
     consortium.agree(&FIVE, decided + 2).await;
+    // It votes once enough others have said that what an earlier life of it could have signed is past.
+    let deadline = Instant::now() + AGREEMENT_MAX;
+    while consortium.seats[4].follows() {
+        assert!(Instant::now() < deadline, "it does not come to vote:\n{}", consortium.nodes[4].process.log());
+        consortium.log(0).await;
+    }
     // Four of five decide: without the newcomer's votes there is no block now.
     consortium.nodes[3].process.kill();
     consortium.log(0).await;

@@ -5,8 +5,10 @@ use entrepot_tests::consortium::{AGREEMENT_MAX, Consortium, Node, text};
 use std::{fs, path::Path, process::Command, time::Instant};
 
 /// Bytes of the consensus log's header, and of the header of each record.
-const HEADER: usize = 20;
+const HEADER: usize = 28;
+/// A record's begins with a mark of eight bytes, then comes the length of what follows it.
 const RECORD: usize = 16;
+const MARK: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_port_or_folder_is_taken_says_so() {
@@ -60,10 +62,9 @@ async fn a_member_whose_consensus_log_is_damaged_or_gone_signs_nothing_until_it_
 async fn rejoin(consortium: &mut Consortium, at: usize) {
     consortium.nodes[at].rejoin();
     consortium.nodes[at].ready().await;
-    let following = consortium.seats[at].data().join("consensus").join("rejoining");
     // It votes again once blocks were decided without it.
     let deadline = Instant::now() + AGREEMENT_MAX;
-    while following.exists() {
+    while consortium.seats[at].follows() {
         assert!(Instant::now() < deadline, "it does not come to vote again:\n{}", consortium.nodes[at].process.log());
         consortium.log(0).await;
     }
@@ -79,7 +80,7 @@ async fn rejoin(consortium: &mut Consortium, at: usize) {
 /// Changes a byte of the first of several records.
 fn damage(wal: &Path) {
     let mut bytes = fs::read(wal).expect("the log");
-    let length = u32::from_be_bytes(bytes[HEADER..HEADER + 4].try_into().expect("four bytes")) as usize;
+    let length = u32::from_be_bytes(bytes[HEADER + MARK..HEADER + MARK + 4].try_into().expect("four bytes")) as usize;
     assert!(bytes.len() > HEADER + RECORD + length + RECORD, "the log has one record at most");
     bytes[HEADER + RECORD + length / 2] ^= 1;
     fs::write(wal, bytes).expect("written");
