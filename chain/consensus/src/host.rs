@@ -7,7 +7,7 @@
 
 pub use crate::output::{Fault, Output, timeouts};
 use crate::{
-    context::{Address, BlockId, Chain, Height, Validators},
+    context::{Address, BlockId, Chain, Height, Proposal, Validators},
     signing::{self, PublicKey, Signature},
     wire::{Evidence, Message, Record},
 };
@@ -359,18 +359,11 @@ impl Work {
                 r.resume_with(())
             }
             Effect::PublishConsensusMsg(SignedConsensusMsg::Proposal(proposal), r) => {
-                let block = self.blocks.get(&proposal.message.block.0).cloned();
-                let block = block.ok_or_else(|| self.fault("the block of our own proposal is missing"))?;
-                self.proposed = Some(proposal.clone());
-                self.out.push(Output::Send(Message::Proposal(proposal, block)));
+                self.say_proposal(proposal)?;
                 r.resume_with(())
             }
             Effect::PublishLivenessMsg(message, r) => {
-                self.out.push(Output::Send(match message {
-                    LivenessMsg::Vote(vote) => Message::Vote(vote),
-                    LivenessMsg::PolkaCertificate(polka) => Message::Polka(polka),
-                    LivenessMsg::SkipRoundCertificate(certificate) => Message::Round(certificate),
-                }));
+                self.out.push(Output::Send(said(message)));
                 r.resume_with(())
             }
             Effect::RepublishRoundCertificate(certificate, r) => {
@@ -387,12 +380,7 @@ impl Work {
                 self.remember_vote(&vote)?;
                 r.resume_with(vote)
             }
-            Effect::SignProposal(proposal, r) => {
-                let message = signing::proposal_bytes(&self.genesis, &proposal);
-                let proposal = SignedProposal::new(proposal, Signature(self.key.sign(&message)));
-                self.remember_proposal(&proposal)?;
-                r.resume_with(proposal)
-            }
+            Effect::SignProposal(proposal, r) => r.resume_with(self.sign_proposal(proposal)?),
             Effect::VerifySignature(signed, key, r) => r.resume_with(self.is_signed(&signed.message, &signed.signature, &key)),
             Effect::VerifyCommitCertificate(certificate, validators, _, r) => {
                 r.resume_with(signing::check_commit(&self.genesis, &validators, &certificate))
@@ -407,17 +395,11 @@ impl Work {
                 r.resume_with(signing::check_round(&self.genesis, &validators, &certificate))
             }
             Effect::WalAppend(_, input, r) => {
-                if !self.replaying {
-                    let record = record_of(input).ok_or_else(|| self.fault("the core records what is never recorded"))?;
-                    self.out.push(Output::Record(record));
-                }
+                self.record(input)?;
                 r.resume_with(())
             }
             Effect::Decide(certificate, _, r) => {
-                let certificate = self.certificate(&certificate)?;
-                let block = self.blocks.get(&certificate.block).cloned();
-                let block = block.ok_or_else(|| self.fault("the decided block is missing"))?;
-                self.out.push(Output::Decided { certificate, block });
+                self.decide(&certificate)?;
                 r.resume_with(())
             }
             Effect::Finalize(_, _, evidence, r) => {
@@ -430,6 +412,37 @@ impl Work {
             // Decided blocks of other members never pass the core.
             Effect::CertVerifiedSyncValue(.., r) | Effect::CertRejectedSyncValue(.., r) => r.resume_with(()),
         })
+    }
+
+    fn say_proposal(&mut self, proposal: SignedProposal<Chain>) -> Result<(), Fault> {
+        let block = self.blocks.get(&proposal.message.block.0).cloned();
+        let block = block.ok_or_else(|| self.fault("the block of our own proposal is missing"))?;
+        self.proposed = Some(proposal.clone());
+        self.out.push(Output::Send(Message::Proposal(proposal, block)));
+        Ok(())
+    }
+
+    fn sign_proposal(&mut self, proposal: Proposal) -> Result<SignedProposal<Chain>, Fault> {
+        let message = signing::proposal_bytes(&self.genesis, &proposal);
+        let proposal = SignedProposal::new(proposal, Signature(self.key.sign(&message)));
+        self.remember_proposal(&proposal)?;
+        Ok(proposal)
+    }
+
+    fn record(&mut self, input: Input<Chain>) -> Result<(), Fault> {
+        if !self.replaying {
+            let record = record_of(input).ok_or_else(|| self.fault("the core records what is never recorded"))?;
+            self.out.push(Output::Record(record));
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, decided: &malachite_types::CommitCertificate<Chain>) -> Result<(), Fault> {
+        let certificate = self.certificate(decided)?;
+        let block = self.blocks.get(&certificate.block).cloned();
+        let block = block.ok_or_else(|| self.fault("the decided block is missing"))?;
+        self.out.push(Output::Decided { certificate, block });
+        Ok(())
     }
 
     fn is_signed(&self, message: &ConsensusMsg<Chain>, signature: &Signature, key: &PublicKey) -> bool {
@@ -462,6 +475,14 @@ impl Work {
 /// The hash of the header that a block begins with.
 pub fn header_hash(block: &[u8]) -> Option<Hash> {
     BlockHeader::read(&mut Reader::new(block)).ok().map(|header| header.hash())
+}
+
+fn said(message: LivenessMsg<Chain>) -> Message {
+    match message {
+        LivenessMsg::Vote(vote) => Message::Vote(vote),
+        LivenessMsg::PolkaCertificate(polka) => Message::Polka(polka),
+        LivenessMsg::SkipRoundCertificate(certificate) => Message::Round(certificate),
+    }
 }
 
 fn record_of(input: Input<Chain>) -> Option<Record> {

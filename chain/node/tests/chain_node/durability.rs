@@ -81,7 +81,7 @@ async fn a_folder_of_another_log_or_other_keys_is_refused() {
     let refused = refusal(Node::open(config(folder.path()), other, sole()));
     assert!(matches!(refused, NodeError::Key { role: "validator key", .. }));
     let node = open(folder.path());
-    assert!(matches!(refusal(Node::open(config(folder.path()), keys(), sole())), NodeError::Database { .. }), "locked");
+    assert!(matches!(refusal(Node::open(config(folder.path()), keys(), sole())), NodeError::InUse(_)), "locked");
     shut(node).await;
     let bad = NodeConfig { genesis: Genesis { origin: "two words".to_owned(), ..genesis() }, ..config(folder.path()) };
     assert!(matches!(refusal(Node::open(bad, keys(), sole())), NodeError::Name(_)));
