@@ -14,8 +14,8 @@ use crate::{
 use entrepot_chain_log::{BlockHeader, CommitCertificate, Members, codec::Reader};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
 use malachite::{
-    ConsensusMsg, Effect, Error, Input, LivenessMsg, LocallyProposedValue, MisbehaviorEvidence, Params, ProposedValue, Resumable as _,
-    Resume, SignedConsensusMsg, State, process,
+    ConsensusMsg, Effect, Error, Input, LocallyProposedValue, MisbehaviorEvidence, Params, ProposedValue, Resumable as _, Resume,
+    SignedConsensusMsg, State, process,
 };
 use malachite_types::{
     LinearTimeouts, Round, SignedProposal, SignedVote, ThresholdParams, Timeout, Validator as _, ValidatorSet as _, Validity, ValueOrigin,
@@ -363,7 +363,7 @@ impl Work {
                 r.resume_with(())
             }
             Effect::PublishLivenessMsg(message, r) => {
-                self.out.push(Output::Send(said(message)));
+                self.out.push(Output::Send(crate::output::said(message)));
                 r.resume_with(())
             }
             Effect::RepublishRoundCertificate(certificate, r) => {
@@ -475,14 +475,6 @@ impl Work {
 /// The hash of the header that a block begins with.
 pub fn header_hash(block: &[u8]) -> Option<Hash> {
     BlockHeader::read(&mut Reader::new(block)).ok().map(|header| header.hash())
-}
-
-fn said(message: LivenessMsg<Chain>) -> Message {
-    match message {
-        LivenessMsg::Vote(vote) => Message::Vote(vote),
-        LivenessMsg::PolkaCertificate(polka) => Message::Polka(polka),
-        LivenessMsg::SkipRoundCertificate(certificate) => Message::Round(certificate),
-    }
 }
 
 fn record_of(input: Input<Chain>) -> Option<Record> {

@@ -1,8 +1,12 @@
 //! What a host asks of its caller.
 
-use crate::wire::{Evidence, Message, Record};
+use crate::{
+    context::Chain,
+    wire::{Evidence, Message, Record},
+};
 use entrepot_chain_log::CommitCertificate;
 use entrepot_chain_statement::Hash;
+use malachite::LivenessMsg;
 use malachite_types::{LinearTimeouts, Timeout};
 use std::time::Duration;
 
@@ -63,5 +67,14 @@ pub fn timeouts(propose: Duration, vote: Duration) -> LinearTimeouts {
         precommit_delta: vote / 2,
         rebroadcast: propose + vote * 2,
         max_timeout: Duration::from_secs(30),
+    }
+}
+
+/// How the core's news to keep a round alive are said.
+pub(crate) fn said(message: LivenessMsg<Chain>) -> Message {
+    match message {
+        LivenessMsg::Vote(vote) => Message::Vote(vote),
+        LivenessMsg::PolkaCertificate(polka) => Message::Polka(polka),
+        LivenessMsg::SkipRoundCertificate(certificate) => Message::Round(certificate),
     }
 }
