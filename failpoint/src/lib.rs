@@ -4,7 +4,7 @@
 //! debug assertions [`reach`] is nothing at all.
 
 /// Every point there is, so that a test can go through all of them.
-pub const NAMES: [&str; 25] = [
+pub const NAMES: [&str; 29] = [
     "exchange.order.before_commit",
     "exchange.order.after_commit",
     "exchange.dispatch.before_send",
@@ -18,6 +18,8 @@ pub const NAMES: [&str; 25] = [
     "exchange.refund.before_commit",
     "exchange.anchor.before_submit",
     "exchange.anchor.after_submit",
+    "consensus.before_sync",
+    "consensus.after_sync",
     "chain.before_commit",
     "chain.after_commit",
     "worker.order.before_accept",
@@ -30,6 +32,8 @@ pub const NAMES: [&str; 25] = [
     "worker.before_hand_over",
     "worker.after_hand_over",
     "worker.before_cosign",
+    "witness.before_head",
+    "witness.after_head",
 ];
 
 /// Kills this process with SIGKILL if the environment asks for it at this point. A name that is not in [`NAMES`] is a defect of the

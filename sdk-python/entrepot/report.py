@@ -72,6 +72,13 @@ class Refunded(View):
     reason: str
 
 
+class Decided(View):
+    """`k` of the channel's `n` members are shown to have decided on the least decided checkpoint: more than two thirds."""
+
+    k: int
+    n: int
+
+
 class VerificationReport(View):
     """What verification found."""
 
@@ -80,6 +87,7 @@ class VerificationReport(View):
     security: str | None = None
     outcome: Annotated[Released | Refunded, Field(discriminator="outcome")] | None = None
     validators: int
+    decided: Decided | None = None
 
     @property
     def valid(self) -> bool:
@@ -110,6 +118,8 @@ class VerificationReport(View):
             words += f": {status.k} of {status.n} independent witnesses cosigned, {status.quorum} are needed"
         elif isinstance(status, Pending):
             words += f": {', '.join(status.entries)} not logged yet"
+        if self.decided:
+            words += f"; decided by {self.decided.k} of {self.decided.n} members"
         lines = [f"{words}; {sum(check.ok for check in self.checks)} of {len(self.checks)} checks passed"]
         lines += [f"  failed: {check.name}: {check.detail}" for check in self.failures]
         if self.security:

@@ -35,6 +35,14 @@ def test_a_refund_is_verified_too() -> None:
     assert found.outcome.reason == "worker_refused"
 
 
+def test_a_report_says_how_many_members_decided() -> None:
+    told = {"status": {"state": "witnessed", "k": 2, "n": 3}, "checks": [], "validators": 0}
+    assert "decided" not in str(report.VerificationReport.model_validate(told))
+    found = report.VerificationReport.model_validate({**told, "decided": {"k": 3, "n": 4}})
+    assert found.decided == report.Decided(k=3, n=4)
+    assert "decided by 3 of 4 members" in str(found)
+
+
 def test_a_saved_receipt_is_verified_without_an_exchange(tmp_path: Path) -> None:
     world = World()
     job_of(world).receipt.save(tmp_path / "receipt.json")

@@ -1,7 +1,7 @@
 //! A real exchange process and its first operator.
 
 use crate::{
-    member::Member,
+    member::{Member, random},
     process::{self, Process},
     session::Session,
 };
@@ -94,6 +94,11 @@ impl Exchange {
 
 /// An address that was free a moment ago: fixed, so that a restarted exchange is found again.
 pub fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
+    loop {
+        // Below the ports that Linux gives to outgoing connections: one of those would be taken while a process is restarted.
+        let port = 10_000 + u16::from_be_bytes(random()) % 20_000;
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().expect("bound").to_string();
+        }
+    }
 }

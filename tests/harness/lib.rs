@@ -4,6 +4,7 @@
 //! formats and the control plane's messages.
 
 pub mod books;
+pub mod consortium;
 pub mod consumer;
 pub mod exchange;
 pub mod hostile;

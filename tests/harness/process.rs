@@ -41,6 +41,7 @@ pub struct Process {
     name: String,
     arguments: Vec<String>,
     log: PathBuf,
+    file_bytes_max: Option<u64>,
     child: Child,
 }
 
@@ -48,8 +49,18 @@ impl Process {
     /// Starts the binary; both its outputs go to `log`, after what is there. With a fail point it will kill itself there.
     pub fn start(name: &str, arguments: &[&str], log: &Path, failpoint: Option<&str>) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let child = spawn(&arguments, log, failpoint);
-        Self { name: name.to_owned(), arguments, log: log.to_owned(), child }
+        let child = spawn(&arguments, log, failpoint, None);
+        Self { name: name.to_owned(), arguments, log: log.to_owned(), file_bytes_max: None, child }
+    }
+
+    /// From the next start on no file of it may grow past this size: writing more fails, as on a full disk.
+    pub fn limit_files(&mut self, file_bytes_max: Option<u64>) {
+        self.file_bytes_max = file_bytes_max;
+    }
+
+    /// From the next start on it has these arguments.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
     }
 
     /// Its process id.
@@ -73,9 +84,15 @@ impl Process {
         self.child.wait().expect("the child is ours");
     }
 
+    /// Sends a signal by its name, as in `STOP`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().expect("kill");
+        assert!(status.success(), "{} is not there to be sent SIG{name}", self.name);
+    }
+
     /// SIGTERM; waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
-        Command::new("kill").args(["-TERM", &self.id().to_string()]).status().expect("kill");
+        self.signal("TERM");
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.ended() {
@@ -91,7 +108,7 @@ impl Process {
         if self.ended().is_none() {
             self.kill();
         }
-        self.child = spawn(&self.arguments, &self.log, failpoint);
+        self.child = spawn(&self.arguments, &self.log, failpoint, self.file_bytes_max);
     }
 
     /// Whether it died by SIGKILL.
@@ -124,13 +141,24 @@ impl Drop for Process {
     }
 }
 
-fn spawn(arguments: &[String], log: &Path, failpoint: Option<&str>) -> Child {
+fn spawn(arguments: &[String], log: &Path, failpoint: Option<&str>, file_bytes_max: Option<u64>) -> Child {
     let log: File = OpenOptions::new().create(true).append(true).open(log).expect("log file");
     let errors = log.try_clone().expect("log file");
-    let mut command = Command::new(binary());
+    let mut command = match file_bytes_max {
+        None => Command::new(binary()),
+        Some(bytes) => limited(bytes),
+    };
     command.args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors).env_remove("ENTREPOT_FAILPOINT");
     if let Some(name) = failpoint {
         command.env("ENTREPOT_FAILPOINT", name);
     }
     command.spawn().expect("the binary starts")
+}
+
+/// The binary under RLIMIT_FSIZE, by a shell that becomes it. The signal that says so is ignored: what is left is the error.
+fn limited(file_bytes_max: u64) -> Command {
+    let blocks = file_bytes_max / 512;
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]).arg(binary());
+    command
 }

@@ -11,7 +11,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("entrepot-chain-statement", &[]),
     ("entrepot-chain-log", &["entrepot-chain-statement"]),
     ("entrepot-chain-ledger", &["entrepot-chain-log"]),
-    ("entrepot-chain-node", &["entrepot-chain-ledger", "entrepot-failpoint"]),
+    // One connection between two parties that know each other's keys.
+    ("entrepot-link", &["entrepot-chain-statement"]),
+    ("entrepot-chain-consensus", &["entrepot-chain-log", "entrepot-failpoint", "entrepot-link"]),
+    ("entrepot-chain-node", &["entrepot-chain-ledger", "entrepot-chain-consensus", "entrepot-failpoint"]),
     ("entrepot-exchange-domain", &["entrepot-chain-statement"]),
     ("entrepot-exchange-store", &["entrepot-exchange-domain"]),
     // Its tests, and the server's, keep a ledger in memory where the binary has a node.
@@ -22,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("entrepot-mpc-plan", &["entrepot-exchange-domain"]),
     ("entrepot-mpc-protocol", &[]),
     ("entrepot-mpc-query", &["entrepot-mpc-plan", "entrepot-mpc-protocol"]),
-    ("entrepot-worker", &["entrepot-mpc-query", "entrepot-chain-log", "entrepot-api-wire", "entrepot-failpoint"]),
+    ("entrepot-worker", &["entrepot-mpc-query", "entrepot-chain-log", "entrepot-api-wire", "entrepot-link", "entrepot-failpoint"]),
     ("entrepot-api-wire", &[]),
     ("entrepot-api-server", &["entrepot-exchange-market", "entrepot-api-wire", "entrepot-chain-log"]),
     ("entrepot-api-cli", &["entrepot-api-server", "entrepot-chain-node", "entrepot-worker"]),
@@ -36,6 +39,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &str)] = &[
     ("polars", "entrepot-worker"),
     ("rocksdb", "entrepot-chain-node"),
+    ("arc-malachitebft-core-consensus", "entrepot-chain-consensus"),
+    ("arc-malachitebft-core-types", "entrepot-chain-consensus"),
     ("sqlx", "entrepot-exchange-store"),
     ("tfhe", "entrepot-mpc-fhe"),
     ("clap", "entrepot-api-cli"),

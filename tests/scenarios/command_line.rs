@@ -396,4 +396,13 @@ async fn a_trust_file_holds_whom_it_was_told_to_believe() {
     })
     .await;
     assert_ends(&process::run(&all), 3, "cannot write");
+
+    // With the genesis no validator is believed by name.
+    let genesis = text(&market.exchange.data_dir.join("keys/main.genesis.json"));
+    let founded = process::succeed(&[&all[..all.len() - 2], &["--genesis", &genesis]].concat());
+    let trust: Value = serde_json::from_str(&founded).expect("JSON");
+    assert_eq!(trust["validators"], json!([]));
+    let bundle = market.consumer.get(&format!("/v1/jobs/{job_id}/receipt")).await.ok();
+    let verified = market.verify(&bundle, &trust);
+    assert_eq!((verified.code, &verified.report["decided"]), (0, &json!({"k": 1, "n": 1})), "{}", verified.report);
 }

@@ -15,6 +15,8 @@ use std::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// A stream that nobody ends is asked for anew after a day.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 const ASSERTION_SECONDS: i64 = 60;
 
 /// How a command reaches an exchange, and as whom.
@@ -106,6 +108,26 @@ impl Client {
         if under_way { Ok(None) } else { answered(sent, &url).await.map(Some) }
     }
 
+    /// GET of a path under the base: status and body, whose length is limited because nobody trusts the other side.
+    pub async fn read(&self, path: &str, bytes_max: usize) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let url = format!("{}{path}", self.base);
+        limited(self.authorised(self.http.get(&url)).send().await, &url, bytes_max).await
+    }
+
+    /// GET of a path under the base whose answer has no end that can be waited for.
+    pub async fn stream(&self, path: &str) -> Result<Stream, Failure> {
+        let url = format!("{}{path}", self.base);
+        let request = self.authorised(self.http.get(&url)).header("accept", "text/event-stream").timeout(STREAM_TIMEOUT);
+        let response = request.send().await.map_err(|error| unreachable(&url, error))?;
+        if response.status().is_success() { Ok(Stream { url, response }) } else { Err(refused(response, &url).await) }
+    }
+
+    /// PUT of a JSON body: status and body, whose length is limited.
+    pub async fn put(&self, path: &str, body: &Value, bytes_max: usize) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let url = format!("{}{path}", self.base);
+        limited(self.authorised(self.http.put(&url)).json(body).send().await, &url, bytes_max).await
+    }
+
     async fn posted(&self, url: &str, body: &Value, key: &str) -> Result<reqwest::Response, reqwest::Error> {
         self.authorised(self.http.post(url)).header("idempotency-key", key).json(body).send().await
     }
@@ -118,22 +140,63 @@ impl Client {
     }
 }
 
+/// An answer that comes in pieces.
+pub struct Stream {
+    url: String,
+    response: reqwest::Response,
+}
+
+impl Stream {
+    /// The next piece; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let piece = self.response.chunk().await.map_err(|error| broke_off(&self.url, &error))?;
+        Ok(piece.map(|piece| piece.to_vec()))
+    }
+}
+
 /// A new idempotency key.
 pub fn fresh_key() -> String {
     hex::encode(files::random::<16>())
 }
 
-async fn answered(sent: Result<reqwest::Response, reqwest::Error>, url: &str) -> Result<Value, Failure> {
-    let unreachable = |error| Failure::new(ExitCode::Unreachable, format!("no answer from {url}: {:#}", anyhow::Error::from(error)));
-    let response = sent.map_err(unreachable)?;
-    let status = response.status();
-    let bytes = response.bytes().await.map_err(|error| Failure::new(ExitCode::Unreachable, format!("{url} broke off: {error}")))?;
-    let body: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or_default() };
-    if status.is_success() {
-        return Ok(body);
+fn unreachable(url: &str, error: reqwest::Error) -> Failure {
+    Failure::new(ExitCode::Unreachable, format!("no answer from {url}: {:#}", anyhow::Error::from(error)))
+}
+
+async fn limited(sent: Result<reqwest::Response, reqwest::Error>, url: &str, bytes_max: usize) -> Result<(StatusCode, Vec<u8>), Failure> {
+    let mut response = sent.map_err(|error| unreachable(url, error))?;
+    let (status, mut body) = (response.status(), Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(url, error))? {
+        if body.len() + chunk.len() > bytes_max {
+            return Err(Failure::new(ExitCode::Refused, format!("{url} answered with more than {bytes_max} bytes")));
+        }
+        body.extend_from_slice(&chunk);
     }
+    Ok((status, body))
+}
+
+async fn answered(sent: Result<reqwest::Response, reqwest::Error>, url: &str) -> Result<Value, Failure> {
+    let response = sent.map_err(|error| unreachable(url, error))?;
+    if !response.status().is_success() {
+        return Err(refused(response, url).await);
+    }
+    let bytes = response.bytes().await.map_err(|error| broke_off(url, &error))?;
+    Ok(if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or_default() })
+}
+
+fn broke_off(url: &str, error: &reqwest::Error) -> Failure {
+    Failure::new(ExitCode::Unreachable, format!("{url} broke off: {error}"))
+}
+
+/// Why the exchange refused.
+async fn refused(response: reqwest::Response, url: &str) -> Failure {
+    let status = response.status();
+    let body: Value = match response.bytes().await {
+        Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+        Err(error) => return broke_off(url, &error),
+    };
     let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
-    Err(Failure::new(ExitCode::Refused, format!("{url}: {status} {}: {} {}", text("code"), text("detail"), text("hint"))))
+    Failure::new(ExitCode::Refused, format!("{url}: {status} {}: {} {}", text("code"), text("detail"), text("hint")))
 }
 
 /// RFC 7523: a JWT that proves possession of the participant's key.

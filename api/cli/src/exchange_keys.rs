@@ -1,7 +1,9 @@
 //! The exchange's keys and certificate, made at the first start in its data folder.
 
 use crate::{exit::Failure, files};
-use entrepot_chain_statement::key::KeyFile;
+use entrepot_chain_log::consortium::{Genesis, GenesisError, Member, MemberKeys, MemberRole, Members, VotingRule};
+use entrepot_chain_node::NodeKeys;
+use entrepot_chain_statement::{SigningKey, key::KeyFile};
 use rand_core::OsRng;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use rustls::{
@@ -11,13 +13,20 @@ use rustls::{
 };
 use std::path::{Path, PathBuf};
 
-/// What the exchange signs with. Three Ed25519 keys of different power: statements, checkpoints as a validator, and the log's own, whose
+/// The exchange's name among the members of its channel.
+const MEMBER_NAME: &str = "exchange";
+
+/// What the exchange signs with. Ed25519 keys of different power: statements, checkpoints as a validator, blocks, and the log's own, whose
 /// signature confers no trust.
 pub struct ExchangeKeys {
     /// `signing` signs quotes, holds and releases; `witness` cosigns checkpoints as the chain's validator.
     pub exchange: KeyFile,
     /// `signing` is the log key.
     pub log: KeyFile,
+    /// `signing` decides on the channel's blocks.
+    pub consensus: KeyFile,
+    /// `signing` authenticates the node towards other members, should there be any.
+    pub transport: KeyFile,
     /// Certificate of the control plane, PEM; workers pin it.
     pub grpc_certificate: PathBuf,
     /// Its key, PEM.
@@ -31,6 +40,8 @@ impl ExchangeKeys {
         let keys = Self {
             exchange: read_or_make(&folder.join("exchange.key.json"))?,
             log: read_or_make(&folder.join("log.key.json"))?,
+            consensus: read_or_make(&folder.join("consensus.key.json"))?,
+            transport: read_or_make(&folder.join("transport.key.json"))?,
             grpc_certificate: folder.join("control-plane.crt"),
             grpc_key: folder.join("control-plane.key"),
         };
@@ -38,6 +49,40 @@ impl ExchangeKeys {
             make_certificate(&keys, names)?;
         }
         Ok(keys)
+    }
+
+    /// The keys of the node.
+    pub fn node(&self) -> NodeKeys {
+        let copy = |key: &SigningKey| SigningKey::from_seed(&key.seed());
+        NodeKeys {
+            log: copy(&self.log.signing),
+            cosigning: copy(&self.exchange.witness),
+            consensus: copy(&self.consensus.signing),
+            transport: copy(&self.transport.signing),
+        }
+    }
+
+    /// How the exchange's own channel began, with the exchange as its only member. The file is made once and lies beside the keys, where a
+    /// backup takes it along: keys change, a channel's identity does not.
+    pub fn genesis(&self, data_dir: &Path, channel: &str) -> Result<Genesis, Failure> {
+        let path = data_dir.join("keys").join(format!("{channel}.genesis.json"));
+        if !path.exists() {
+            let genesis = self.found(&format!("entrepot/{channel}")).map_err(anyhow::Error::from)?;
+            files::write_public(&path, &serde_json::to_vec_pretty(&genesis).map_err(anyhow::Error::from)?)?;
+        }
+        let wrong = |error: &dyn std::fmt::Display| Failure::bad_input(format!("{} is no genesis: {error}", path.display()));
+        Genesis::from_json(&files::read(&path)?).map_err(|error| wrong(&error))
+    }
+
+    /// The exchange as a member of a channel.
+    pub fn member(&self, name: &str) -> Member {
+        let keys = self.node();
+        let keys = MemberKeys { consensus: keys.consensus.did(), cosigning: keys.cosigning.did(), transport: keys.transport.did() };
+        Member { did: self.exchange.signing.did(), name: name.to_owned(), role: MemberRole::Member, keys }
+    }
+
+    fn found(&self, origin: &str) -> Result<Genesis, GenesisError> {
+        Genesis::new(origin, VotingRule::Majority, &Members::new(vec![self.member(MEMBER_NAME)])?)
     }
 
     /// Refuses a certificate that does not hold for every one of `names`: it was made once, perhaps under other settings, and no worker that
@@ -62,7 +107,8 @@ impl ExchangeKeys {
     }
 }
 
-fn read_or_make(path: &Path) -> Result<KeyFile, Failure> {
+/// A key file that is there, or a new one.
+pub fn read_or_make(path: &Path) -> Result<KeyFile, Failure> {
     if !path.exists() {
         files::write_secret(path, KeyFile::generate(&mut OsRng).to_json().as_bytes())?;
     }

@@ -3,6 +3,7 @@
 mod adapters;
 mod client;
 mod commands;
+mod consortium;
 mod exchange_keys;
 mod exit;
 mod files;
@@ -11,7 +12,7 @@ mod settings;
 mod tracing_setup;
 
 use clap::{Parser, Subcommand};
-use commands::{admin, dev, keygen, schema, serve, sign, token, trust, verify, work};
+use commands::{admin, chain, dev, keygen, node, schema, serve, sign, token, trust, verify, witness, work};
 use output::Output;
 
 /// A marketplace for computations on data that stays where it is.
@@ -31,6 +32,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Run a worker beside the data, or a neutral compute party.
     Work(work::Arguments),
+    /// Run one member's validator of a channel.
+    Node(Box<node::Arguments>),
     /// Run an exchange and three workers here, seeded with real sample data.
     Dev(dev::Arguments),
     /// Make the keys of a participant or a worker.
@@ -43,6 +46,10 @@ enum Command {
     Trust(trust::Arguments),
     /// Check a receipt or certificate offline.
     Verify(verify::Arguments),
+    /// Stand as a witness: cosign logs that only grow.
+    Witness(Box<witness::Arguments>),
+    /// Found a channel, act as a member of it, read its chain.
+    Chain(Box<chain::Arguments>),
     /// Look after an exchange on its own machine.
     Admin(admin::Arguments),
     /// Print the OpenAPI document of the REST side.
@@ -77,12 +84,15 @@ async fn run(command: Command, output: &Output) -> exit::Outcome {
     match command {
         Command::Serve(arguments) => serve::run(arguments, output).await,
         Command::Work(arguments) => work::run(arguments, output).await,
+        Command::Node(arguments) => node::run(*arguments, output).await,
         Command::Dev(arguments) => dev::run(arguments, output).await,
         Command::Keygen(arguments) => keygen::run(&arguments, output),
         Command::Sign(arguments) => sign::run(&arguments, output),
         Command::Token(arguments) => token::run(&arguments, output).await,
         Command::Trust(arguments) => trust::run(&arguments, output),
         Command::Verify(arguments) => verify::run(&arguments, output),
+        Command::Witness(arguments) => witness::run(*arguments, output).await,
+        Command::Chain(arguments) => chain::run(*arguments, output).await,
         Command::Admin(arguments) => admin::run(arguments, output).await,
         Command::Schema(arguments) => schema::run(&arguments, output),
         Command::FramesChild => Ok(()),

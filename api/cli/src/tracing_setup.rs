@@ -4,7 +4,8 @@ use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 /// Starts logging for this process.
 pub fn start(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,h2=warn,hyper=warn"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,h2=warn,hyper=warn,arc_malachitebft=error"));
     let registry = tracing_subscriber::registry().with(filter);
     if json {
         registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();

@@ -6,11 +6,13 @@
 pub mod ambient;
 pub mod auth;
 pub mod backup;
+pub mod chain;
 pub mod error;
 pub mod extract;
 pub mod idempotency;
 pub mod jwt;
 pub mod limits;
+pub mod log;
 pub mod metrics;
 pub mod openapi;
 pub mod page;

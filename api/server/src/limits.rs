@@ -24,6 +24,8 @@ pub const DETAIL_CHARS_MAX: usize = 300;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time until a request's head must be there.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection whose other side takes nothing of an answer for this long is cut.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 /// Time for a TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that open connections get to end when the server stops.
@@ -36,3 +38,17 @@ pub const ACCESS_TOKEN_MS: i64 = 15 * 60 * 1000;
 pub const ASSERTION_MS_MAX: i64 = 5 * 60 * 1000;
 /// How far two clocks may be apart.
 pub const CLOCK_SKEW_MS: i64 = 30 * 1000;
+/// Streams of blocks that are open at once.
+pub const CHAIN_STREAMS_MAX: usize = 256;
+/// Events of one stream of blocks that wait for their reader, beside what the connection itself holds.
+pub const CHAIN_STREAM_EVENTS_MAX: usize = 1;
+/// A reader that takes no event for this long loses its stream.
+pub const CHAIN_STREAM_STALL_MAX: Duration = Duration::from_secs(10);
+/// A stream of blocks ends after this long, so that others get a turn; whoever still wants to know comes again with `Last-Event-ID`.
+pub const CHAIN_STREAM_MAX: Duration = Duration::from_secs(600);
+/// Transactions handed in over REST that wait for their verdicts at once.
+pub const CHAIN_SUBMISSIONS_MAX: usize = 64;
+/// Time that a submission waits for its verdict before it is told as pending; shorter than [`REQUEST_TIMEOUT`].
+pub const CHAIN_SUBMISSION_WAIT: Duration = Duration::from_secs(20);
+/// Longest encoded transaction that is taken over REST.
+pub const TRANSACTION_BYTES_MAX: usize = 64 * 1024;

@@ -16,7 +16,7 @@ use utoipa::{
     info(
         title = "Entrepot",
         version = "1",
-        description = "A data exchange that sells computations, not data. Every statement is a DSSE envelope signed by whom it binds; every POST carries an Idempotency-Key; every refusal is an RFC 9457 problem with a stable `code`.",
+        description = "A data exchange that sells computations, not data. Every statement is a DSSE envelope signed by whom it binds; every POST carries an Idempotency-Key, but for a transaction of the chain, which is one itself; every refusal is an RFC 9457 problem with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(ProblemBody)),

@@ -34,16 +34,18 @@ impl PageQuery {
     }
 }
 
+/// What a cursor leads to is none of the list's keys.
+pub(crate) fn wrong_cursor() -> Problem {
+    Problem::new(RefusalKind::Invalid, "invalid_cursor", "`cursor` is none that this server gave out")
+        .hint("begin again without `cursor`, and pass `next_cursor` on as it is")
+}
+
 fn decode(cursor: &str) -> Result<String, Problem> {
-    let wrong = || {
-        Problem::new(RefusalKind::Invalid, "invalid_cursor", "`cursor` is none that this exchange gave out")
-            .hint("begin again without `cursor`, and pass `next_cursor` on as it is")
-    };
     if cursor.len() > CURSOR_BYTES_MAX {
-        return Err(wrong());
+        return Err(wrong_cursor());
     }
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
-    String::from_utf8(bytes).map_err(|_| wrong())
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong_cursor())?;
+    String::from_utf8(bytes).map_err(|_| wrong_cursor())
 }
 
 /// One page of a list.

@@ -1,7 +1,13 @@
 //! Puts the resources together.
 
-use crate::{AppState, limits::BODY_BYTES_MAX, openapi::ApiDoc, respond, routes};
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use crate::{
+    AppState, chain,
+    limits::BODY_BYTES_MAX,
+    log::{LogState, NotaryLog},
+    openapi::ApiDoc,
+    respond, routes,
+};
+use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,20 +30,27 @@ fn resources() -> OpenApiRouter<AppState> {
         .merge(routes::journal::router())
         .merge(routes::credits::router())
         .merge(routes::log::router())
+        .merge(routes::log::witnesses())
+        .merge(chain::router())
         .merge(routes::audit::router())
         .merge(routes::admin::router())
 }
 
-/// The REST side.
+/// The REST side. The chain's routes answer once a chain is there: [`chain::attach`].
 pub fn router(app: AppState) -> Router {
-    let (router, document) = resources().split_for_parts();
+    let log = LogState::new(std::sync::Arc::new(NotaryLog(app.market.notary.clone())));
+    wrapped(documented(resources()).with_state(app).layer(Extension(log)))
+}
+
+/// The routes, and `/openapi.json` that tells of them.
+pub(crate) fn documented<S: Clone + Send + Sync + 'static>(resources: OpenApiRouter<S>) -> Router<S> {
+    let (router, document) = resources.split_for_parts();
     let document = crate::openapi::render(&document);
-    let openapi = axum::routing::get(move || std::future::ready(crate::openapi::serve(document.clone())));
-    wrapped(router.route("/openapi.json", openapi).with_state(app))
+    router.route("/openapi.json", axum::routing::get(move || std::future::ready(crate::openapi::serve(document.clone()))))
 }
 
 /// What holds for every request: the outermost layer last.
-fn wrapped(router: Router) -> Router {
+pub(crate) fn wrapped(router: Router) -> Router {
     router
         .layer(CatchPanicLayer::custom(respond::after_panic))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

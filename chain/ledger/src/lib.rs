@@ -1,24 +1,32 @@
 //! The ledger, pure: transactions, blocks, and how a block changes the state.
 //!
 //! A ledger never sees a statement. It sees a *leaf*, the salted hash of one, with the signatures over that leaf of every key the
-//! statement binds; it appends the leaf to one RFC 6962 log and remembers each submitter's last sequence number. A transaction that is
-//! not accepted is *rejected* with a reason, which is an answer like the other: nothing is dropped in silence. One that was accepted
+//! statement binds; it appends the leaf to one RFC 6962 log and remembers each submitter's last sequence number. Besides the log it keeps
+//! what the members decide about each other, and who holds which right. A transaction that is
+//! not accepted is *rejected* with a reason, which is an answer like the other: nothing is dropped in silence. A leaf that was accepted
 //! before gets the same index again, so that submitting at least once is safe.
 //!
-//! The state is small; the leaves themselves are looked up through [`LeafLookup`].
+//! The state is small; the leaves themselves are looked up through [`Lookup`].
 
 pub mod block;
-pub mod codec;
+pub mod contracts;
 pub mod kind;
 pub mod outcome;
 mod signatures;
 pub mod state;
 pub mod transaction;
 
-pub use block::{Block, BlockHeader};
-pub use codec::{DecodeError, KnownKeys};
+pub use block::Block;
+pub use contracts::{
+    members::Proposal,
+    rights::{Right, RightStatus},
+};
+pub use entrepot_chain_log::{BlockHeader, DecodeError, KnownKeys, codec, consortium, state_tree};
 pub use kind::LeafKind;
-pub use outcome::{Outcome, Rejection};
+pub use outcome::{MembersOutcome, Outcome, Rejection};
 pub use signatures::Submission;
-pub use state::{Applied, ApplyError, Draft, LeafLookup, LookupError, Signatures, State, StateError, Verdict};
-pub use transaction::{Leaf, LeafTransaction};
+pub use state::{Applied, ApplyError, Draft, DraftError, Lookup, LookupError, Signatures, State, StateError, Verdict};
+pub use transaction::{
+    Leaf, LeafTransaction, MembersAction, MembersChange, MembersTransaction, RightAction, RightKind, RightRecord, RightTransaction,
+    Transaction,
+};

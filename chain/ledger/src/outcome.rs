@@ -1,24 +1,52 @@
 //! What the ledger answers.
 
-use entrepot_chain_statement::Did;
+use entrepot_chain_log::consortium::MembersError;
+use entrepot_chain_statement::{Did, Hash};
 use std::fmt;
 
 /// What became of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is in the log, now or since earlier.
+    /// Its leaf is in the log, now or since earlier.
     Accepted {
         /// Its place, from 0.
         index: u64,
     },
-    /// It is not, and this transaction will never bring it there.
+    /// What the members do about themselves counts.
+    Members(MembersOutcome),
+    /// The record of a right counts.
+    Right {
+        /// How many records the right has now.
+        records: u64,
+    },
+    /// It changes nothing, and never will.
     Rejected(Rejection),
+}
+
+/// What became of a member's action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MembersOutcome {
+    /// The proposal waits for more votes.
+    Open {
+        /// The proposal.
+        proposal: Hash,
+    },
+    /// The change is decided.
+    Decided {
+        /// The first height on which the changed members decide.
+        active: u64,
+    },
+    /// So many disapprove that the proposal can no longer pass; it is closed.
+    Refused {
+        /// The proposal.
+        proposal: Hash,
+    },
 }
 
 /// Why a transaction was rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// The submitter did not sign it for this log.
+    /// The submitter did not sign it for this channel.
     BadSubmitterSignature,
     /// The submitter's number was used before.
     StaleSequence {
@@ -32,25 +60,77 @@ pub enum Rejection {
     },
     /// The leaf binds nobody, so nobody could be asked whether it is theirs.
     BindsNobody,
-    /// A key that the leaf binds has not signed it.
+    /// A key that is bound has not signed.
     Unbound {
         /// Whose signature is missing.
         key: Did,
     },
-    /// A key signed that the leaf does not bind.
+    /// A key signed that is not bound.
     NotBound {
         /// Whose signature is too much.
         key: Did,
     },
-    /// A signature over the leaf is wrong.
+    /// A signature is wrong.
     BadSignature {
         /// Whose.
         key: Did,
     },
-    /// More keys or signatures than an encoding holds.
-    TooManySignatures,
+    /// More keys, more signatures or a longer name than an encoding holds.
+    TooLong,
     /// The log knows as many submitters as it may.
     TooManySubmitters,
+    /// Only members decide about members.
+    NotMember {
+        /// Who is none.
+        key: Did,
+    },
+    /// Nobody is one who leaves or is replaced.
+    NoSuchMember {
+        /// Who.
+        key: Did,
+    },
+    /// The change leaves everything as it is.
+    NoChange,
+    /// The last member cannot leave.
+    LastMember,
+    /// After the change they could not be the members of a channel.
+    ImpossibleMembers(MembersError),
+    /// As many proposals are open as may be.
+    TooManyProposals,
+    /// As many proposals of this member are open as may be.
+    TooManyOwnProposals,
+    /// No such proposal is open.
+    NoSuchProposal {
+        /// Which.
+        proposal: Hash,
+    },
+    /// The name of the right is not that of its leaf, kind and first holder.
+    RightId,
+    /// Nobody registered this right.
+    NoSuchRight,
+    /// The right is registered already.
+    RightExists,
+    /// The log has no such leaf: a right begins as a statement that was logged.
+    LeafNotLogged,
+    /// The record is not the next one of the right.
+    RecordNumber {
+        /// The number to use.
+        expected: u64,
+    },
+    /// The right is one of another kind.
+    RightKind,
+    /// The right was cancelled.
+    RightCancelled,
+    /// The right expired.
+    RightExpired,
+    /// The right is in dispute.
+    RightDisputed,
+    /// The right is not in dispute.
+    RightNotDisputed,
+    /// The moment of expiry does not lie ahead.
+    ExpiryPast,
+    /// No regulator among the members signed.
+    NoRegulator,
 }
 
 impl Rejection {
@@ -64,8 +144,28 @@ impl Rejection {
             Self::Unbound { .. } => "unbound",
             Self::NotBound { .. } => "not_bound",
             Self::BadSignature { .. } => "bad_signature",
-            Self::TooManySignatures => "too_many_signatures",
+            Self::TooLong => "too_long",
             Self::TooManySubmitters => "too_many_submitters",
+            Self::NotMember { .. } => "not_member",
+            Self::NoSuchMember { .. } => "no_such_member",
+            Self::NoChange => "no_change",
+            Self::LastMember => "last_member",
+            Self::ImpossibleMembers(_) => "impossible_members",
+            Self::TooManyProposals => "too_many_proposals",
+            Self::TooManyOwnProposals => "too_many_own_proposals",
+            Self::NoSuchProposal { .. } => "no_such_proposal",
+            Self::RightId => "right_id",
+            Self::NoSuchRight => "no_such_right",
+            Self::RightExists => "right_exists",
+            Self::LeafNotLogged => "leaf_not_logged",
+            Self::RecordNumber { .. } => "record_number",
+            Self::RightKind => "right_kind",
+            Self::RightCancelled => "right_cancelled",
+            Self::RightExpired => "right_expired",
+            Self::RightDisputed => "right_disputed",
+            Self::RightNotDisputed => "right_not_disputed",
+            Self::ExpiryPast => "expiry_past",
+            Self::NoRegulator => "no_regulator",
         }
     }
 }
@@ -73,15 +173,37 @@ impl Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadSubmitterSignature => write!(f, "the submitter did not sign this transaction for this log"),
+            Self::BadSubmitterSignature => write!(f, "the submitter did not sign this transaction for this channel"),
             Self::StaleSequence { expected } => write!(f, "the submitter's sequence number was used before; the next is {expected}"),
             Self::SequenceGap { expected } => write!(f, "a sequence number of the submitter was left out; the next is {expected}"),
             Self::BindsNobody => write!(f, "the leaf binds nobody"),
-            Self::Unbound { key } => write!(f, "{key} is bound by the leaf and has not signed it"),
-            Self::NotBound { key } => write!(f, "{key} signed the leaf without being bound by it"),
-            Self::BadSignature { key } => write!(f, "the signature of {key} over the leaf is wrong"),
-            Self::TooManySignatures => write!(f, "the leaf has too many keys or signatures"),
+            Self::Unbound { key } => write!(f, "{key} is bound and has not signed"),
+            Self::NotBound { key } => write!(f, "{key} signed without being bound"),
+            Self::BadSignature { key } => write!(f, "the signature of {key} is wrong"),
+            Self::TooLong => write!(f, "there are too many keys or signatures, or a name is too long"),
             Self::TooManySubmitters => write!(f, "the log takes no further submitter"),
+            Self::NotMember { key } => write!(f, "{key} is no member; only members decide about members"),
+            Self::NoSuchMember { key } => write!(f, "{key}, who is to go, is no member"),
+            Self::NoChange => write!(f, "the change leaves everything as it is"),
+            Self::LastMember => write!(f, "the last member cannot leave; let another join first"),
+            Self::ImpossibleMembers(why) => write!(f, "these cannot be the members of a channel: {why}"),
+            Self::TooManyProposals => write!(f, "too many proposals are open; vote on them first"),
+            Self::TooManyOwnProposals => write!(f, "too many proposals of this member are open; see to them first"),
+            Self::NoSuchProposal { proposal } => {
+                write!(f, "the proposal {proposal} is not open: it was decided, refused or outdated, or never made")
+            }
+            Self::RightId => write!(f, "the name of the right is not that of its leaf, kind and first holder"),
+            Self::NoSuchRight => write!(f, "nobody registered this right; begin with an initial record"),
+            Self::RightExists => write!(f, "the right is registered already"),
+            Self::LeafNotLogged => write!(f, "the log has no such leaf; log the statement first"),
+            Self::RecordNumber { expected } => write!(f, "the record is not the next of this right; that has the number {expected}"),
+            Self::RightKind => write!(f, "the right is of another kind than the record says"),
+            Self::RightCancelled => write!(f, "the right was cancelled"),
+            Self::RightExpired => write!(f, "the right expired; renew it first"),
+            Self::RightDisputed => write!(f, "the right is in dispute until a regulator resolves it"),
+            Self::RightNotDisputed => write!(f, "the right is not in dispute"),
+            Self::ExpiryPast => write!(f, "the right would expire before it begins; name a later moment"),
+            Self::NoRegulator => write!(f, "no regulator among the members signed"),
         }
     }
 }

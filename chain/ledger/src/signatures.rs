@@ -7,11 +7,11 @@
 //! coefficients are drawn from a digest of the whole batch, so that the ledger needs no randomness: a wrong batch passes with a
 //! probability of 2^-128 for each digest that somebody tries.
 
-use crate::transaction::LeafTransaction;
+use crate::transaction::Transaction;
 use ed25519_zebra::{Signature, VerificationKeyBytes, batch};
 use entrepot_chain_statement::{Did, Hash, envelope::leaf_message};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-use std::{num::NonZeroUsize, thread};
+use std::{collections::BTreeMap, num::NonZeroUsize, thread};
 
 const BATCH_CONTEXT: &[u8] = b"entrepot/signature-batch/v1\n";
 /// Signatures of one batch: twice as many save two hundredths more.
@@ -24,8 +24,8 @@ const THREAD_MIN: usize = 64;
 pub(crate) struct Checked {
     /// The submitter's.
     pub submitter: bool,
-    /// Those over the leaf, in the order of their keys.
-    pub leaf: Vec<bool>,
+    /// Those of the keys that the transaction binds, in the order of the keys.
+    pub bound: Vec<bool>,
 }
 
 /// A signature to check.
@@ -38,33 +38,63 @@ struct Signed {
 /// A transaction whose signatures were checked, which needs no state: it can be done before its turn comes, and once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submission {
-    pub(crate) transaction: LeafTransaction,
+    /// Of the channel for which the signatures were checked.
+    pub(crate) genesis: Hash,
+    pub(crate) transaction: Transaction,
     pub(crate) checked: Checked,
 }
 
 impl Submission {
-    /// Checks transactions to the log of this origin, all together. What is wrong with one is found when it is its turn.
-    pub fn check(origin: &str, transactions: Vec<LeafTransaction>) -> Vec<Self> {
-        let checked = check(&transactions, origin);
-        transactions.into_iter().zip(checked).map(|(transaction, checked)| Self { transaction, checked }).collect()
+    /// Checks transactions to the channel with this genesis digest, all together. What is wrong with one is found when it is its turn.
+    pub fn check(genesis: &Hash, transactions: Vec<Transaction>) -> Vec<Self> {
+        let checked = check(&transactions, genesis);
+        let submission = |(transaction, checked)| Self { genesis: *genesis, transaction, checked };
+        transactions.into_iter().zip(checked).map(submission).collect()
+    }
+
+    /// What was checked.
+    pub fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
+    /// Whether the submitter signed it for this channel: what nobody signed is not worth keeping or passing on.
+    pub fn is_signed(&self) -> bool {
+        self.checked.submitter
     }
 }
 
-/// Checks every signature of these transactions to the log of this origin.
-pub(crate) fn check(transactions: &[LeafTransaction], origin: &str) -> Vec<Checked> {
-    let items: Vec<Signed> = transactions.iter().flat_map(|transaction| items(transaction, origin)).collect();
+/// Checks every signature of these transactions to the channel with this genesis digest.
+pub(crate) fn check(transactions: &[Transaction], genesis: &Hash) -> Vec<Checked> {
+    let items: Vec<Signed> = transactions.iter().flat_map(|transaction| items(transaction, genesis)).collect();
     let mut right = check_items(&items).into_iter();
     let mut next = || right.next().unwrap_or(false);
-    let checked =
-        |transaction: &LeafTransaction| Checked { submitter: next(), leaf: transaction.leaf.signatures.iter().map(|_| next()).collect() };
+    let checked = |transaction: &Transaction| {
+        let submitter = next();
+        Checked { submitter, bound: bound(transaction).map_or_else(Vec::new, |bound| bound.keys().map(|_| next()).collect()) }
+    };
     transactions.iter().map(checked).collect()
 }
 
-/// The submitter's signature, then those over the leaf.
-fn items<'a>(transaction: &'a LeafTransaction, origin: &str) -> impl Iterator<Item = Signed> + use<'a> {
-    let message = leaf_message(&transaction.leaf.leaf);
-    let over_leaf = transaction.leaf.signatures.iter().map(move |(key, signature)| item(key, signature, &message));
-    std::iter::once(item(&transaction.submitter, &transaction.submitter_signature, &transaction.message(origin))).chain(over_leaf)
+/// The signatures of the keys that a transaction binds.
+fn bound(transaction: &Transaction) -> Option<&BTreeMap<Did, [u8; 64]>> {
+    match transaction {
+        Transaction::Leaf(transaction) => Some(&transaction.leaf.signatures),
+        // The organisation is the submitter.
+        Transaction::Members(_) => None,
+        Transaction::Right(transaction) => Some(&transaction.signatures),
+    }
+}
+
+/// The submitter's signature, then those of the keys that the transaction binds.
+fn items(transaction: &Transaction, genesis: &Hash) -> Vec<Signed> {
+    let mut items = vec![item(transaction.submitter(), transaction.submitter_signature(), &transaction.message(genesis))];
+    let message = match transaction {
+        Transaction::Leaf(transaction) => leaf_message(&transaction.leaf.leaf),
+        Transaction::Members(_) => Vec::new(),
+        Transaction::Right(transaction) => transaction.record.message(genesis),
+    };
+    items.extend(bound(transaction).into_iter().flatten().map(|(key, signature)| item(key, signature, &message)));
+    items
 }
 
 fn item(key: &Did, signature: &[u8; 64], message: &[u8]) -> Signed {

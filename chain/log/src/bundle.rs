@@ -1,5 +1,6 @@
 //! What is handed over to be checked: a job's receipt bundle, and a dataset's certificate. Holds no keys to check it by.
 
+use crate::consortium::{DecidedHeader, MemberHistory};
 use entrepot_chain_statement::{Envelope, ids::JobId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -21,6 +22,9 @@ pub enum BundleError {
     /// More than [`BUNDLE_ENTRIES_MAX`] entries, or a name twice.
     #[error("more than {BUNDLE_ENTRIES_MAX} entries, or one name twice")]
     Entries,
+    /// More than [`BUNDLE_ENTRIES_MAX`] decided blocks.
+    #[error("more than {BUNDLE_ENTRIES_MAX} decided blocks")]
+    Decisions,
 }
 
 /// One statement and its place in the log.
@@ -33,6 +37,16 @@ pub struct BundleEntry {
     pub envelope: Envelope,
     /// A C2SP tlog-proof of its leaf; none while it is not logged.
     pub proof: Option<String>,
+}
+
+/// Shows somebody who trusts the channel's genesis that the blocks behind the checkpoints were decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decisions {
+    /// Who decides.
+    pub history: MemberHistory,
+    /// For each size among the checkpoints, a block after which the log had this size.
+    pub headers: Vec<DecidedHeader>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,18 +64,26 @@ pub struct ReceiptBundle {
     pub job_id: JobId,
     /// The statements, in any order.
     pub entries: Vec<BundleEntry>,
+    /// That their checkpoints are of decided blocks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<Decisions>,
 }
 
 impl ReceiptBundle {
     /// A bundle of these statements.
     pub fn new(job_id: JobId, entries: Vec<BundleEntry>) -> Self {
-        Self { format: ReceiptFormat::V1, job_id, entries }
+        Self { format: ReceiptFormat::V1, job_id, entries, decisions: None }
+    }
+
+    /// With what shows that the checkpoints are of decided blocks.
+    pub fn with_decisions(self, decisions: Decisions) -> Self {
+        Self { decisions: Some(decisions), ..self }
     }
 
     /// Reads the JSON; checks its form only.
     pub fn from_json(json: &[u8]) -> Result<Self, BundleError> {
         let bundle: Self = read(json)?;
-        check(&bundle.entries)?;
+        check(&bundle.entries, bundle.decisions.as_ref())?;
         Ok(bundle)
     }
 }
@@ -79,19 +101,27 @@ pub struct Certificate {
     format: CertificateFormat,
     /// One entry, named `rights`.
     pub entries: Vec<BundleEntry>,
+    /// That its checkpoint is of a decided block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<Decisions>,
 }
 
 impl Certificate {
     /// The certificate of a rights registration.
     pub fn new(rights: Envelope, proof: Option<String>) -> Self {
         let entry = BundleEntry { name: "rights".to_owned(), envelope: rights, proof };
-        Self { format: CertificateFormat::V1, entries: vec![entry] }
+        Self { format: CertificateFormat::V1, entries: vec![entry], decisions: None }
+    }
+
+    /// With what shows that the checkpoints are of decided blocks.
+    pub fn with_decisions(self, decisions: Decisions) -> Self {
+        Self { decisions: Some(decisions), ..self }
     }
 
     /// Reads the JSON; checks its form only.
     pub fn from_json(json: &[u8]) -> Result<Self, BundleError> {
         let certificate: Self = read(json)?;
-        check(&certificate.entries)?;
+        check(&certificate.entries, certificate.decisions.as_ref())?;
         Ok(certificate)
     }
 }
@@ -103,7 +133,10 @@ fn read<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, BundleError> {
     serde_json::from_slice(json).map_err(BundleError::Json)
 }
 
-fn check(entries: &[BundleEntry]) -> Result<(), BundleError> {
+fn check(entries: &[BundleEntry], decisions: Option<&Decisions>) -> Result<(), BundleError> {
     let names: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    if entries.len() > BUNDLE_ENTRIES_MAX || names.len() != entries.len() { Err(BundleError::Entries) } else { Ok(()) }
+    if entries.len() > BUNDLE_ENTRIES_MAX || names.len() != entries.len() {
+        return Err(BundleError::Entries);
+    }
+    if decisions.is_some_and(|decisions| decisions.headers.len() > BUNDLE_ENTRIES_MAX) { Err(BundleError::Decisions) } else { Ok(()) }
 }

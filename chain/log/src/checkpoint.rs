@@ -8,6 +8,7 @@ use crate::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use entrepot_chain_statement::Hash;
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// Longest origin.
@@ -92,7 +93,8 @@ pub(crate) fn hash(text: &str) -> Option<Hash> {
 }
 
 /// A checkpoint and its signatures, none of them checked yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SignedCheckpoint {
     checkpoint: Checkpoint,
     note: SignedNote,
@@ -159,5 +161,18 @@ impl FromStr for SignedCheckpoint {
 impl fmt::Display for SignedCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.note, f)
+    }
+}
+
+impl TryFrom<String> for SignedCheckpoint {
+    type Error = CheckpointError;
+    fn try_from(text: String) -> Result<Self, CheckpointError> {
+        text.parse()
+    }
+}
+
+impl From<SignedCheckpoint> for String {
+    fn from(checkpoint: SignedCheckpoint) -> Self {
+        checkpoint.to_string()
     }
 }

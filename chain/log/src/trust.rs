@@ -1,6 +1,6 @@
 //! The trust file: every key that verification believes, known beforehand and from elsewhere than what is verified.
 
-use crate::{NoteKey, note::KeyKind};
+use crate::{NoteKey, consortium::TrustedChannel, note::KeyKind};
 use entrepot_chain_statement::Did;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -73,6 +73,9 @@ pub struct TrustFile {
     pub log: TrustedLog,
     /// The validators' cosigning keys: reported, not part of the quorum, for they make the log that witnesses watch.
     pub validators: Vec<NoteKey>,
+    /// The channel, by its genesis: who its validators are at any height then follows from what the bundle shows, and need not be listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<TrustedChannel>,
     /// The witnesses.
     pub witnesses: Vec<TrustedWitness>,
     /// How many independent witnesses make a checkpoint `witnessed`; at least 1.

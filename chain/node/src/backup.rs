@@ -3,7 +3,7 @@
 //! A backup older than what was acknowledged since is a rollback: the leaves in between are gone, and witnesses refuse to cosign the log
 //! until it has passed, consistently, what they saw. Whoever submitted must submit again what its own records say is logged.
 
-use crate::{Node, NodeConfig, NodeError, node::NodeKeys, orderer::SoleMember};
+use crate::{Node, NodeConfig, NodeError, NodeKeys, Verified, shared::Shared, writer::blocking};
 use rocksdb::checkpoint::Checkpoint;
 use std::{
     fs,
@@ -22,16 +22,18 @@ impl Node {
     }
 }
 
-/// Puts a copy of a backup into a new folder, then opens it once and replays it: a damaged backup is refused. Must run inside tokio.
-pub async fn restore(backup: &Path, config: NodeConfig, keys: &NodeKeys) -> Result<(), NodeError> {
+/// Puts a copy of a backup into a new folder and replays it: a damaged backup is refused. Must run inside tokio.
+pub async fn restore(backup: &Path, config: NodeConfig, keys: &NodeKeys) -> Result<Verified, NodeError> {
     if config.path.exists() {
         return Err(NodeError::Exists(config.path));
     }
-    copy_folder(backup, &config.path)?;
-    let node = Node::open(config, keys.clone(), SoleMember::default())?;
-    let outcome = node.verify_all();
-    node.close().await;
-    outcome
+    let (backup, keys) = (backup.to_owned(), keys.clone());
+    blocking(move || {
+        copy_folder(&backup, &config.path)?;
+        let (shared, _) = Shared::open(config, keys, false)?;
+        shared.verify_all()
+    })
+    .await?
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<(), NodeError> {

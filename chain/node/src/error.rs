@@ -2,6 +2,8 @@
 
 use crate::orderer::OrdererError;
 use entrepot_chain_ledger::ApplyError;
+use entrepot_chain_log::consortium::GenesisError;
+use entrepot_chain_statement::Hash;
 use std::{path::PathBuf, sync::Arc};
 
 /// Why a node did not open, or does not answer.
@@ -15,6 +17,26 @@ pub enum NodeError {
         /// Why.
         #[source]
         source: rocksdb::Error,
+    },
+    /// Another process has the folder open.
+    #[error("the chain's folder {0} is in use by another process: stop that one first")]
+    InUse(PathBuf),
+    /// The folder has another format.
+    #[error("the folder has the format {found}, which this version does not read: found a new channel, or use the version that wrote it")]
+    Format {
+        /// The format that is there.
+        found: String,
+    },
+    /// The channel cannot begin so.
+    #[error("the genesis is wrong")]
+    Genesis(#[source] Arc<GenesisError>),
+    /// The folder belongs to another channel.
+    #[error("the folder holds the channel with the genesis {found}, not {expected}; give the genesis that it was founded with")]
+    OtherGenesis {
+        /// The digest of the genesis that was given.
+        expected: Hash,
+        /// The digest of the one that is there.
+        found: Hash,
     },
     /// The folder belongs to another log.
     #[error("the folder holds the log {found}, not {expected}")]
@@ -51,6 +73,12 @@ pub enum NodeError {
         /// Why.
         #[source]
         source: Arc<ApplyError>,
+    },
+    /// The orderer decided on something that is no block, or its certificate does not show that the members decided on it.
+    #[error("what was decided at height {height} is no block that its certificate shows to be the members' decision")]
+    Decision {
+        /// The height.
+        height: u64,
     },
     /// The orderer failed.
     #[error("the orderer failed")]

@@ -1,37 +1,31 @@
 //! The handle on a running node: submitting, and everything that is read.
 
 use crate::{
-    NodeError, Orderer,
-    replay::{Depth, replay},
-    store::{ChainStore, Identity, StoredLeaf},
-    writer::{Request, Writer, blocking},
+    NodeError, Orderer, SoleMember,
+    pool::Pooled,
+    shared::{Archived, Shared},
+    store::{ChainStore, Durability, StoredLeaf},
+    writer::{Request, Writer, blocking, committed},
 };
-use entrepot_chain_ledger::{Block, KnownKeys, LeafTransaction, Outcome, State, Submission, block::BLOCK_TRANSACTIONS_MAX};
-use entrepot_chain_log::{Checkpoint, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TlogProof, cosignature_vkey, merkle};
+use entrepot_chain_ledger::{Block, KnownKeys, Outcome, Submission, Transaction, block::BLOCK_TRANSACTIONS_MAX};
+use entrepot_chain_log::{NoteKey, SignedCheckpoint, Tile, TlogProof, consortium::Genesis, merkle};
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, PoisonError},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Submissions that wait for the writer.
 const QUEUE_MAX: usize = 1024;
-/// Checkpoints whose cosignatures are counted in memory.
-const WITNESSED_MAX: usize = 4096;
-/// Checkpoints among which a proof looks for the one with the most witnesses.
-const CANDIDATES_MAX: usize = 64;
-/// Witnesses of one checkpoint; with log and validators they must fit into a note.
-const WITNESSES_MAX: usize = 100;
 
 /// Where and what a node is.
 #[derive(Clone)]
 pub struct NodeConfig {
     /// Its folder; made if it is missing.
     pub path: PathBuf,
-    /// The log's name, as in `entrepot/main`.
-    pub origin: String,
+    /// How the channel begins. Its origin is the log's name.
+    pub genesis: Genesis,
     /// Tells the time, for blocks and cosignatures.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -43,6 +37,26 @@ pub struct NodeKeys {
     pub log: SigningKey,
     /// Cosigns checkpoints as a validator.
     pub cosigning: SigningKey,
+    /// Signs proposals and votes on blocks.
+    pub consensus: SigningKey,
+    /// Authenticates connections to other members.
+    pub transport: SigningKey,
+}
+
+impl NodeKeys {
+    /// Decides alone, in the channel with this genesis.
+    pub fn sole_member(&self, genesis: &Genesis) -> SoleMember {
+        SoleMember::new(self.consensus.clone(), genesis.digest())
+    }
+}
+
+/// Which blocks a full replay went through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The first. If it is not 1, older blocks were pruned, and the state before it is the node's own word.
+    pub first: u64,
+    /// The last; one below the first if there is none.
+    pub last: u64,
 }
 
 /// Where the chain is.
@@ -78,88 +92,38 @@ pub struct Node {
     requests: mpsc::Sender<Request>,
 }
 
-/// What handle and writer share.
-pub(crate) struct Shared {
-    pub store: ChainStore,
-    pub origin: String,
-    pub log: NoteSigner,
-    pub validator: NoteSigner,
-    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    pub state: RwLock<Arc<State>>,
-    pub sizes: watch::Sender<u64>,
-    /// Why the writer stopped.
-    pub stopped: Mutex<Option<String>>,
-    witnessed: Mutex<BTreeMap<u64, u32>>,
-}
-
-impl Shared {
-    pub fn state(&self) -> Arc<State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Signs the checkpoint of a state as log and validator.
-    pub fn sign_checkpoint(&self, state: &State, at: Timestamp) -> Result<SignedCheckpoint, NodeError> {
-        let unsigned = Checkpoint { origin: self.origin.clone(), size: state.log_size(), root: state.log_root() };
-        let refused = |error| NodeError::damaged(format!("its checkpoint cannot be signed: {error}"));
-        let mut signed = unsigned.sign(&self.log).map_err(refused)?;
-        let line = signed.cosign(&self.validator, u64::try_from(at.0 / 1000).unwrap_or(0));
-        signed.add_cosignature(self.validator.public(), line).map_err(refused)?;
-        Ok(signed)
-    }
-
-    fn stopped(&self) -> NodeError {
-        let why = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        NodeError::Stopped { why: why.unwrap_or_else(|| "it was closed".to_owned()) }
-    }
-}
-
 impl Node {
-    /// Opens a folder, or founds a new log in it; replays the chain; starts the writer. Must run inside tokio. Refuses a folder of another
-    /// origin or other keys, one that another process has open, and one that contradicts itself.
-    pub fn open(config: NodeConfig, keys: NodeKeys, orderer: impl Orderer) -> Result<Self, NodeError> {
-        let name = |_| NodeError::Name(config.origin.clone());
-        let log = NoteSigner::log(&config.origin, keys.log).map_err(name)?;
-        let validator = keys.cosigning.did();
-        let validator = NoteSigner::cosigner(validator.as_str(), keys.cosigning).map_err(name)?;
-        let store = ChainStore::open(&config.path)?;
-        let identity =
-            Identity { origin: config.origin.clone(), log_vkey: log.public().to_string(), validator_vkey: validator.public().to_string() };
-        match store.identity()? {
-            None => store.found(&identity, &State::genesis(&config.origin))?,
-            Some(found) => check_identity(&identity, &found)?,
-        }
-        let state = Arc::new(replay(&store, &config.origin, Depth::Structure)?);
-        let witnessed = store.witnessed(WITNESSED_MAX)?.into_iter().collect();
-        tracing::info!(origin = config.origin, height = state.height(), log_size = state.log_size(), "the chain is open");
-        let shared = Arc::new(Shared {
-            store,
-            origin: config.origin,
-            log,
-            validator,
-            clock: config.clock,
-            sizes: watch::Sender::new(state.log_size()),
-            state: RwLock::new(state.clone()),
-            stopped: Mutex::default(),
-            witnessed: Mutex::new(witnessed),
-        });
+    /// Opens a folder, or founds a new channel in it; replays the chain; starts the writer. Must run inside tokio. Refuses a folder of another
+    /// channel or other keys, one that another process has open, and one that contradicts itself.
+    pub fn open(config: NodeConfig, keys: NodeKeys, mut orderer: impl Orderer) -> Result<Self, NodeError> {
+        let (shared, state) = Shared::open(config, keys, orderer.gossips())?;
+        let head = committed(&state, false);
+        let shared = Arc::new(shared);
+        orderer.begin(head, Arc::new(Archived(Arc::downgrade(&shared))))?;
+        tracing::info!(origin = shared.origin(), height = state.height(), log_size = state.log_size(), "the chain is open");
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(Writer::new(shared.clone(), orderer, state, queue).run());
         Ok(Self { shared, requests })
     }
 
     /// Submits transactions, at most [`BLOCK_TRANSACTIONS_MAX`], in this order; answers once every outcome is durable.
-    pub async fn submit(&self, transactions: Vec<LeafTransaction>) -> Result<Vec<Outcome>, NodeError> {
+    pub async fn submit<T: Into<Transaction>>(&self, transactions: Vec<T>) -> Result<Vec<Outcome>, NodeError> {
         if transactions.len() > BLOCK_TRANSACTIONS_MAX {
             return Err(NodeError::TooMany { limit: BLOCK_TRANSACTIONS_MAX });
         }
         if transactions.is_empty() {
             return Ok(Vec::new());
         }
+        let transactions = transactions.into_iter().map(Into::into).collect();
         // The place first: what has one is answered even if the node is closed meanwhile.
         let place = self.requests.reserve().await.map_err(|_| self.shared.stopped())?;
         // Needs no turn: it is done while the writer waits for the disk.
-        let origin = self.shared.origin.clone();
-        let submissions = blocking(move || Submission::check(&origin, transactions)).await?;
+        let (genesis, gossips) = (self.genesis_digest(), self.shared.gossips);
+        let check = move || {
+            let checked = Submission::check(&genesis, transactions).into_iter();
+            checked.map(|submission| Pooled::new(submission, gossips)).collect()
+        };
+        let submissions = blocking(check).await?;
         let (answer, outcomes) = oneshot::channel();
         place.send(Request::Submit { submissions, answer });
         outcomes.await.map_err(|_| self.shared.stopped())
@@ -179,9 +143,17 @@ impl Node {
         self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replays the chain with every signature, node and checkpoint. Reads all of it; meant for backups and auditors.
-    pub fn verify_all(&self) -> Result<(), NodeError> {
-        replay(&self.shared.store, &self.shared.origin, Depth::Everything { log: self.log_vkey() }).map(drop)
+    /// Replays the chain with every signature, node and checkpoint, from the first block that is kept. Reads all of it; meant for backups and
+    /// auditors.
+    pub fn verify_all(&self) -> Result<Verified, NodeError> {
+        self.shared.verify_all()
+    }
+
+    /// Removes all blocks but the newest so many; the lowest height that is kept. Headers, the proofs of who decided, the log and the state
+    /// stay, so that every proof can be given as before. A replay begins from the state before the blocks that are kept, which is this
+    /// node's own word from now on. Reads what it removes.
+    pub fn prune(&self, keep_blocks: u64) -> Result<u64, NodeError> {
+        self.shared.prune(keep_blocks)
     }
 
     pub(crate) fn store(&self) -> &ChainStore {
@@ -190,7 +162,17 @@ impl Node {
 
     /// The log's name.
     pub fn origin(&self) -> &str {
-        &self.shared.origin
+        self.shared.origin()
+    }
+
+    /// How the channel begins.
+    pub fn genesis(&self) -> &Genesis {
+        &self.shared.genesis
+    }
+
+    /// The channel's identity.
+    pub fn genesis_digest(&self) -> Hash {
+        self.shared.genesis_digest()
     }
 
     /// The public half of the log's key.
@@ -265,12 +247,7 @@ impl Node {
 
     /// The checkpoint of this size, with its cosignatures so far; none if no block ended there.
     pub fn checkpoint_at(&self, size: u64) -> Result<Option<SignedCheckpoint>, NodeError> {
-        let Some(mut note) = self.shared.store.checkpoint(size)? else { return Ok(None) };
-        for line in self.shared.store.cosignatures(size)? {
-            note.push_str(&line);
-            note.push('\n');
-        }
-        note.parse().map(Some).map_err(|error| NodeError::damaged(format!("checkpoint {size}: {error}")))
+        self.shared.checkpoint_at(size)
     }
 
     /// C2SP proof of the entry at `index`: under the checkpoint of exactly `size`, or else under the one with the most witnesses among the
@@ -280,7 +257,7 @@ impl Node {
         if index >= log_size {
             return Ok(None);
         }
-        let size = size.unwrap_or_else(|| self.best_witnessed(index).unwrap_or(log_size));
+        let size = size.unwrap_or_else(|| self.shared.best_witnessed(index).unwrap_or(log_size));
         if index >= size {
             return Ok(None);
         }
@@ -289,48 +266,9 @@ impl Node {
         Ok(Some(TlogProof { extra: None, index, path, checkpoint }))
     }
 
-    fn best_witnessed(&self, index: u64) -> Option<u64> {
-        let witnessed = self.shared.witnessed.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = witnessed.range(index.saturating_add(1)..).rev().take(CANDIDATES_MAX);
-        newest.max_by_key(|(size, count)| (**count, **size)).map(|(size, _)| *size)
-    }
-
     /// Checks and keeps a witness's cosignature: one signature line of the checkpoint of this size, under a key named by its own DID.
     pub async fn add_cosignature(&self, size: u64, witness: &Did, line: &str) -> Result<CosignatureAnswer, NodeError> {
-        let Some(mut checkpoint) = self.checkpoint_at(size)? else { return Ok(CosignatureAnswer::NoSuchCheckpoint) };
-        let key = cosignature_vkey(witness);
-        let Ok(signature) = line.parse::<NoteSignature>() else { return Ok(CosignatureAnswer::Wrong) };
-        let line = signature.to_string();
-        let before = checkpoint.note().signatures().len();
-        if before >= WITNESSES_MAX && !checkpoint.note().signatures().iter().any(|present| key.claims(present)) {
-            return Ok(CosignatureAnswer::Full);
-        }
-        if checkpoint.add_cosignature(&key, signature).is_err() {
-            return Ok(CosignatureAnswer::Wrong);
-        }
-        let (shared, name) = (self.shared.clone(), key.name().to_owned());
-        let written = tokio::task::spawn_blocking(move || shared.store.add_cosignature(size, &name, &line)).await;
-        written.map_err(|_| NodeError::damaged("writing a cosignature panicked"))??;
-        if checkpoint.note().signatures().len() > before {
-            let mut witnessed = self.shared.witnessed.lock().unwrap_or_else(PoisonError::into_inner);
-            *witnessed.entry(size).or_default() += 1;
-            while witnessed.len() > WITNESSED_MAX {
-                witnessed.pop_first();
-            }
-        }
-        Ok(CosignatureAnswer::Kept)
+        let (shared, witness, line) = (self.shared.clone(), witness.clone(), line.to_owned());
+        blocking(move || shared.add_cosignature(size, &witness, &line, Durability::Synced)).await?
     }
-}
-
-fn check_identity(expected: &Identity, found: &Identity) -> Result<(), NodeError> {
-    if expected.origin != found.origin {
-        return Err(NodeError::Origin { expected: expected.origin.clone(), found: found.origin.clone() });
-    }
-    let keys = [("log key", &expected.log_vkey, &found.log_vkey), ("validator key", &expected.validator_vkey, &found.validator_vkey)];
-    for (role, expected, found) in keys {
-        if expected != found {
-            return Err(NodeError::Key { role, expected: expected.clone(), found: found.clone() });
-        }
-    }
-    Ok(())
 }

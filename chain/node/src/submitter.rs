@@ -26,6 +26,7 @@ impl Submitter {
     /// Logs leaves in this order, durably, and says what became of each. What is logged already gets the same index again.
     pub async fn submit(&self, leaves: &[Leaf]) -> Result<Vec<Outcome>, NodeError> {
         let _turn = self.turn.lock().await;
+        let genesis = self.node.genesis_digest();
         let mut outcomes: Vec<Option<Outcome>> = vec![None; leaves.len()];
         for _ in 0..=RENUMBERINGS_MAX {
             let open: Vec<usize> = (0..leaves.len()).filter(|at| outcomes[*at].as_ref().is_none_or(is_misnumbered)).collect();
@@ -33,7 +34,7 @@ impl Submitter {
                 break;
             }
             let first = self.node.next_sequence(&self.key.did());
-            let sign = |(sequence, at): (u64, &usize)| LeafTransaction::sign(self.node.origin(), leaves[*at].clone(), sequence, &self.key);
+            let sign = |(sequence, at): (u64, &usize)| LeafTransaction::sign(&genesis, leaves[*at].clone(), sequence, &self.key);
             let transactions = (first..).zip(&open).map(sign).collect();
             for (at, outcome) in open.into_iter().zip(self.node.submit(transactions).await?) {
                 outcomes[at] = Some(outcome);

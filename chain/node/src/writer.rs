@@ -1,31 +1,48 @@
-//! The one task that changes the chain. It gathers what was submitted, proposes a block, and makes durable what the orderer decides,
-//! before anyone is answered.
+//! The one task that changes the chain. It gathers what was submitted, does what the orderer asks, and makes durable what is decided, before
+//! anyone is answered.
 
-use crate::{NodeError, Orderer, node::Shared, store::described};
-use entrepot_chain_ledger::{Applied, Block, Draft, Outcome, Signatures, State, Submission, Verdict, block::BLOCK_TRANSACTIONS_MAX};
-use entrepot_chain_statement::Hash;
+use crate::{
+    CosignatureAnswer, NodeError, Orderer,
+    candidate::{Candidate, decode},
+    pool::{Batches, PROPOSAL_BYTES_MAX, Pool, Pooled, Recent, Waiter},
+    shared::Shared,
+    store::{BlockRecord, Durability, described},
+};
+use entrepot_chain_consensus::{Committed, Drafted, Task};
+use entrepot_chain_ledger::{Outcome, Rejection, Signatures, State, Submission, Transaction, Verdict};
+use entrepot_chain_log::consortium::CommitCertificate;
+use entrepot_chain_statement::{Did, Hash};
 use std::{
     collections::VecDeque,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::Instant,
+};
+
+/// Blocks for the next height that need not be applied again.
+const RECORDS_MAX: usize = 4;
+/// How far a proposer's clock may be ahead of ours.
+const CLOCK_AHEAD_MS_MAX: i64 = 10_000;
+/// Cosignatures of other members that are held until the checkpoint is here.
+const EARLY_COSIGNATURES_MAX: usize = 256;
+/// Loads of other members' transactions whose signatures are being checked; more are dropped.
+const GOSSIP_MAX: usize = 4;
+/// Transactions of one such load.
+const GOSSIP_TRANSACTIONS_MAX: usize = 4096;
+/// Pieces of evidence that are kept.
+const EVIDENCE_MAX: usize = 1024;
+/// Longest piece of evidence.
+const EVIDENCE_BYTES_MAX: usize = 64 << 10;
+/// How long what was submitted may take to be decided once the node is closed.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is asked of the writer.
 pub(crate) enum Request {
-    Submit { submissions: Vec<Submission>, answer: oneshot::Sender<Vec<Outcome>> },
+    Submit { submissions: Vec<Pooled>, answer: oneshot::Sender<Vec<Outcome>> },
     Close { answer: oneshot::Sender<()> },
-}
-
-struct Waiting {
-    submissions: Vec<Submission>,
-    answer: oneshot::Sender<Vec<Outcome>>,
-}
-
-/// Our offer for the next height.
-struct Proposed {
-    block: Hash,
-    applied: Applied,
-    batch: Vec<Waiting>,
 }
 
 pub(crate) struct Writer<O> {
@@ -33,14 +50,35 @@ pub(crate) struct Writer<O> {
     orderer: O,
     state: Arc<State>,
     requests: mpsc::Receiver<Request>,
-    waiting: VecDeque<Waiting>,
-    proposed: Option<Proposed>,
+    pool: Pool,
+    batches: Batches,
+    recent: Recent,
+    candidates: VecDeque<Candidate>,
+    gossip: (mpsc::Sender<Vec<Pooled>>, mpsc::Receiver<Vec<Pooled>>),
+    gossip_places: Arc<Semaphore>,
+    early_cosignatures: VecDeque<(u64, Did, String)>,
     closing: Option<oneshot::Sender<()>>,
+    /// When nothing more is waited for; set once no more requests come.
+    deadline: Option<Instant>,
 }
 
 impl<O: Orderer> Writer<O> {
     pub fn new(shared: Arc<Shared>, orderer: O, state: Arc<State>, requests: mpsc::Receiver<Request>) -> Self {
-        Self { shared, orderer, state, requests, waiting: VecDeque::new(), proposed: None, closing: None }
+        Self {
+            shared,
+            orderer,
+            state,
+            requests,
+            pool: Pool::default(),
+            batches: Batches::default(),
+            recent: Recent::default(),
+            candidates: VecDeque::new(),
+            gossip: mpsc::channel(GOSSIP_MAX),
+            gossip_places: Arc::new(Semaphore::new(GOSSIP_MAX)),
+            early_cosignatures: VecDeque::new(),
+            closing: None,
+            deadline: None,
+        }
     }
 
     /// Runs until it is closed, every handle is dropped, or something fails. Nothing is answered after a failure: what was submitted may
@@ -56,128 +94,361 @@ impl<O: Orderer> Writer<O> {
             }
         };
         *self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        let closing = self.closing.take();
+        // The last that holds the folder, but for the handles.
+        drop(self);
+        // Whoever closed may have gone away.
+        let _gone = closing.map(|answer| answer.send(()));
     }
 
     async fn serve(&mut self) -> Result<(), NodeError> {
         loop {
-            if self.proposed.is_none() {
-                if !self.waiting.is_empty() {
-                    self.propose().await?;
-                    continue;
-                }
-                if self.closing.is_some() {
-                    // Some may still have a place and be on their way.
-                    if let Some(request) = self.requests.recv().await {
-                        self.gather(request);
-                        continue;
-                    }
-                    // Whoever closed may have gone away.
-                    let _gone = self.closing.take().map(|answer| answer.send(()));
-                    return Ok(());
-                }
+            if self.deadline.is_some_and(|deadline| self.batches.is_empty() || deadline <= Instant::now()) {
+                return Ok(());
             }
+            let has_room = self.pool.has_room();
             tokio::select! {
                 biased;
-                block = self.orderer.decided() => self.decided(block?).await?,
-                request = self.requests.recv(), if self.proposed.is_none() => match request {
-                    Some(request) => self.gather(request),
-                    None => return Ok(()),
+                task = self.orderer.next() => self.perform(task?).await?,
+                Some(transactions) = self.gossip.1.recv(), if has_room => self.hear(transactions),
+                request = self.requests.recv(), if has_room && self.deadline.is_none() => match request {
+                    Some(request) => self.gather(request).await?,
+                    None => self.deadline = Some(Instant::now() + CLOSE_PATIENCE),
                 },
+                () = tokio::time::sleep_until(self.deadline.unwrap_or_else(Instant::now)), if self.deadline.is_some() => {}
             }
         }
     }
 
-    /// Takes a request and all that came in the meantime, up to what a block holds.
-    fn gather(&mut self, request: Request) {
-        let mut gathered = 0;
+    async fn perform(&mut self, task: Task) -> Result<(), NodeError> {
+        match task {
+            Task::Draft { height, reply } => self.draft(height, reply).await,
+            Task::Check { block, decided, reply } => {
+                let hash = self.check(block, decided).await?;
+                let _gone = reply.send(hash);
+                Ok(())
+            }
+            Task::Commit { block, certificate, reply } => {
+                let committed = self.commit(block, certificate).await?;
+                let _gone = reply.send(committed);
+                Ok(())
+            }
+            Task::Submitted { transactions } => {
+                self.check_gossip(transactions);
+                Ok(())
+            }
+            Task::Cosignature { size, key, line } => self.cosignature(size, key, line).await,
+            Task::Evidence { height, evidence } => self.evidence(height, evidence.encode()).await,
+        }
+    }
+
+    /// Takes a request and all that came in the meantime, while there is room; then says that something waits.
+    async fn gather(&mut self, request: Request) -> Result<(), NodeError> {
+        let mut fresh = Vec::new();
+        let mut passed = Vec::new();
+        let mut added = false;
         let mut next = Some(request);
         while let Some(request) = next {
             match request {
                 Request::Submit { submissions, answer } => {
-                    gathered += submissions.len();
-                    self.waiting.push_back(Waiting { submissions, answer });
+                    let waiters = self.batches.open(submissions.len(), answer);
+                    for (mut pooled, waiter) in submissions.into_iter().zip(waiters) {
+                        if self.pool.join(&pooled.hash, waiter) {
+                            continue;
+                        }
+                        if self.has_no_turn(&pooled) {
+                            passed.push((pooled, waiter));
+                            continue;
+                        }
+                        fresh.extend(pooled.take_encoded());
+                        added |= self.pool.add(pooled, Some(waiter), self.state.height());
+                    }
                 }
                 Request::Close { answer } => {
                     self.requests.close();
                     self.closing = Some(answer);
                 }
             }
-            next = if gathered < BLOCK_TRANSACTIONS_MAX { self.requests.try_recv().ok() } else { None };
+            next = if self.pool.has_room() { self.requests.try_recv().ok() } else { None };
+        }
+        if !passed.is_empty() {
+            self.answer_at_once(passed).await?;
+        }
+        if added {
+            self.orderer.offer(fresh);
+        }
+        Ok(())
+    }
+
+    /// Whether a transaction cannot change anything, whatever else waits: what its answer rests on is durable.
+    fn has_no_turn(&self, pooled: &Pooled) -> bool {
+        let expected = self.state.next_sequence(pooled.submitter());
+        let sequence = pooled.sequence();
+        sequence < expected || !pooled.submission.is_signed() || (sequence > expected && !self.pool.has_submitter(pooled.submitter()))
+    }
+
+    /// Judges transactions that have no turn on the durable state alone.
+    async fn answer_at_once(&mut self, transactions: Vec<(Pooled, Waiter)>) -> Result<(), NodeError> {
+        let submissions = transactions.iter().map(|(pooled, _)| pooled.submission.clone()).collect();
+        let verdicts = self.judge(submissions).await?;
+        for ((pooled, waiter), verdict) in transactions.into_iter().zip(verdicts) {
+            self.answer(&pooled.hash, &[waiter], verdict.outcome);
+        }
+        Ok(())
+    }
+
+    async fn judge(&mut self, submissions: Vec<Submission>) -> Result<Vec<Verdict>, NodeError> {
+        let (shared, state, time) = (self.shared.clone(), self.state.clone(), (self.shared.clock)());
+        let draft = blocking(move || state.draft(&shared.store, time, submissions)).await?;
+        Ok(draft.map_err(|error| NodeError::damaged(described(&error)))?.applied.verdicts)
+    }
+
+    /// What was decided under this very hash says more than that its number was used.
+    fn answer(&mut self, hash: &Hash, waiters: &[Waiter], outcome: Outcome) {
+        let earlier = match outcome {
+            Outcome::Rejected(Rejection::StaleSequence { .. }) => self.recent.get(hash).cloned(),
+            _ => None,
+        };
+        self.batches.answer(waiters, &earlier.unwrap_or(outcome));
+    }
+
+    /// Makes a block of what waits. What changes nothing is answered at once if that rests on durable state alone.
+    async fn draft(&mut self, height: u64, reply: oneshot::Sender<Drafted>) -> Result<(), NodeError> {
+        if self.pool.has_room()
+            && let Ok(request) = self.requests.try_recv()
+        {
+            self.gather(request).await?;
+        }
+        if height != self.state.height() + 1 {
+            tracing::warn!(height, head = self.state.height(), "a block was asked for that is not the next");
+            return Ok(());
+        }
+        let (hashes, submissions) = self.pool.next_block();
+        let (shared, state, time) = (self.shared.clone(), self.state.clone(), (self.shared.clock)());
+        let (mut candidate, bytes) = blocking(move || {
+            let candidate = Candidate::draft(&shared.store, &state, time, hashes, submissions)?;
+            let bytes = candidate.record.bytes.clone();
+            Ok::<_, NodeError>((candidate, bytes))
+        })
+        .await??;
+        let is_empty = candidate.record.transactions.is_empty();
+        if is_empty {
+            // Nothing came before that is not durable.
+            self.leave_out(std::mem::take(&mut candidate.left_out));
+        }
+        self.keep(candidate);
+        if is_empty && self.pool.offers() {
+            self.orderer.offer(Vec::new());
+        }
+        let _gone = reply.send(Drafted { block: bytes, empty: is_empty });
+        Ok(())
+    }
+
+    /// Answers what has no effect, and forgets it; but what is only too early stays if it is another member's.
+    fn leave_out(&mut self, without_effect: Vec<(Hash, Outcome)>) {
+        for (hash, outcome) in without_effect {
+            if matches!(outcome, Outcome::Rejected(Rejection::SequenceGap { .. })) && self.pool.defer(&hash) {
+                continue;
+            }
+            if let Some((_, waiters)) = self.pool.take(&hash) {
+                self.answer(&hash, &waiters, outcome);
+            }
         }
     }
 
-    /// Makes a block of what waits and offers it. What changes nothing is answered at once: it rests on durable state alone.
-    async fn propose(&mut self) -> Result<(), NodeError> {
-        let mut batch = Vec::new();
-        let mut submissions = Vec::new();
-        while let Some(next) = self.waiting.pop_front() {
-            if submissions.len() + next.submissions.len() > BLOCK_TRANSACTIONS_MAX {
-                self.waiting.push_front(next);
-                break;
-            }
-            submissions.extend_from_slice(&next.submissions);
-            batch.push(next);
+    fn keep(&mut self, candidate: Candidate) {
+        self.candidates.retain(|kept| kept.record.hash != candidate.record.hash);
+        self.candidates.push_back(candidate);
+        while self.candidates.len() > RECORDS_MAX {
+            self.candidates.pop_front();
         }
+    }
+
+    /// Whether a block may follow the last one.
+    async fn check(&mut self, bytes: Vec<u8>, decided: bool) -> Result<Option<Hash>, NodeError> {
+        if let Some(known) = self.candidates.iter().find(|candidate| candidate.record.bytes == bytes) {
+            return Ok(Some(known.record.hash));
+        }
+        if bytes.len() > PROPOSAL_BYTES_MAX {
+            return Ok(None);
+        }
+        let known_keys = self.shared.known_keys.clone();
+        let (block, bytes) = blocking(move || (decode(&known_keys, &bytes), bytes)).await?;
+        let latest = (self.shared.clock)().0.saturating_add(CLOCK_AHEAD_MS_MAX);
+        let Some((block, hashes)) = block.filter(|(block, _)| {
+            let header = &block.header;
+            header.height == self.state.height() + 1 && header.previous == self.state.last_block() && (decided || header.time.0 <= latest)
+        }) else {
+            return Ok(None);
+        };
+        // What waits here was checked when it came.
+        let checked: Vec<Option<Submission>> = hashes.iter().map(|hash| self.pool.get(hash).cloned()).collect();
         let (shared, state) = (self.shared.clone(), self.state.clone());
-        let time = (self.shared.clock)();
-        let draft = blocking(move || state.draft(&shared.store, time, submissions)).await?;
-        let Draft { block, applied } = draft.map_err(|error| NodeError::damaged(described(&error)))?;
-        match block {
-            None => answer(batch, applied.verdicts),
-            Some(block) => {
-                self.proposed = Some(Proposed { block: block.hash(), applied, batch });
-                self.orderer.propose(block).await?;
-            }
-        }
-        Ok(())
+        let candidate = blocking(move || Candidate::check(&shared.store, &state, block, bytes, hashes, checked)).await??;
+        let hash = candidate.as_ref().map(|candidate| candidate.record.hash);
+        candidate.into_iter().for_each(|candidate| self.keep(candidate));
+        Ok(hash)
     }
 
     /// Makes a decided block durable, then answers.
-    async fn decided(&mut self, block: Block) -> Result<(), NodeError> {
-        let ours = self.proposed.take();
-        let (applied, batch) = match ours {
-            Some(ours) if ours.block == block.hash() => (ours.applied, ours.batch),
-            other => {
-                // Another member's block: ours is made anew on top of it.
-                for waiting in other.into_iter().flat_map(|other| other.batch).rev() {
-                    self.waiting.push_front(waiting);
-                }
-                (apply(self.shared.clone(), self.state.clone(), block.clone()).await?, Vec::new())
-            }
+    async fn commit(&mut self, bytes: Vec<u8>, certificate: CommitCertificate) -> Result<Committed, NodeError> {
+        let found = self.candidates.iter().position(|candidate| candidate.record.bytes == bytes);
+        let Candidate { record, left_out, is_ours } = match found.and_then(|at| self.candidates.remove(at)) {
+            Some(candidate) => candidate,
+            None => self.apply(bytes, certificate.height).await?,
         };
-        let shared = self.shared.clone();
-        let time = (self.shared.clock)();
-        let applied = blocking(move || {
-            let grew = !applied.leaves.is_empty();
-            let checkpoint = grew.then(|| shared.sign_checkpoint(&applied.state, time)).transpose()?;
-            let note = checkpoint.map(|checkpoint| checkpoint.to_string());
-            shared.store.commit(&block, &applied, note.as_deref())?;
-            Ok::<_, NodeError>(applied)
+        if (certificate.height, certificate.block) != (record.block.header.height, record.hash) {
+            return Err(NodeError::Decision { height: record.block.header.height });
+        }
+        let (shared, before, time) = (self.shared.clone(), self.state.clone(), (self.shared.clock)());
+        let (record, cosigned) = blocking(move || {
+            let (state, members) = (&record.applied.state, before.members());
+            // Alone the signature was made a moment ago, in this process.
+            if members.count() > 1 && certificate.verify(&before.genesis_digest(), members).is_err() {
+                return Err(NodeError::Decision { height: certificate.height });
+            }
+            let signed = if record.applied.leaves.is_empty() { None } else { Some(shared.sign_checkpoint(state, time)?) };
+            let note = signed.as_ref().map(|(checkpoint, _)| checkpoint.to_string());
+            shared.store.commit(&record, &certificate, members, note.as_deref())?;
+            Ok::<_, NodeError>((record, signed.map(|(checkpoint, line)| (checkpoint.checkpoint().size, line))))
         })
         .await??;
-        self.state = Arc::new(applied.state);
-        *self.shared.state.write().unwrap_or_else(PoisonError::into_inner) = self.state.clone();
-        self.shared.sizes.send_if_modified(|size| std::mem::replace(size, self.state.log_size()) != self.state.log_size());
-        answer(batch, applied.verdicts);
+        self.state = Arc::new(record.applied.state);
+        self.candidates.clear();
+        self.shared.follow(&self.state);
+        for (hash, verdict) in record.transactions.iter().zip(&record.applied.verdicts) {
+            self.recent.note(*hash, &verdict.outcome);
+            if let Some((_, waiters)) = self.pool.take(hash) {
+                self.batches.answer(&waiters, &verdict.outcome);
+            }
+        }
+        self.leave_out(left_out);
+        if !is_ours || self.pool.has_early() {
+            self.tidy().await?;
+        }
+        if let Some((size, line)) = cosigned {
+            self.orderer.cosigned(size, line.to_string());
+            self.catch_up_cosignatures().await?;
+        }
+        Ok(committed(&self.state, self.pool.offers()))
+    }
+
+    /// A block that was neither drafted nor checked here.
+    async fn apply(&mut self, bytes: Vec<u8>, height: u64) -> Result<Candidate, NodeError> {
+        let (shared, state) = (self.shared.clone(), self.state.clone());
+        let apply = move || {
+            let (block, hashes) = decode(&shared.known_keys, &bytes).ok_or(NodeError::Decision { height })?;
+            let applied = state.apply(&shared.store, &block, Signatures::Check);
+            let applied = applied.map_err(|source| NodeError::Block { height, source: Arc::new(source) })?;
+            Ok(Candidate::of_another(BlockRecord::new(block, bytes, hashes, applied)))
+        };
+        blocking(apply).await?
+    }
+
+    /// After a block: answers what waits and was passed by it, and forgets what nobody waits for any more.
+    async fn tidy(&mut self) -> Result<(), NodeError> {
+        let state = self.state.clone();
+        let next = |submitter: &Did| state.next_sequence(submitter);
+        self.pool.ripen(next);
+        let passed: Vec<_> = self.pool.passed(state.height(), next).iter().filter_map(|hash| self.pool.take(hash)).collect();
+        let passed: Vec<_> = passed.into_iter().filter(|(_, waiters)| !waiters.is_empty()).collect();
+        if passed.is_empty() {
+            return Ok(());
+        }
+        let verdicts = self.judge(passed.iter().map(|(pooled, _)| pooled.submission.clone()).collect()).await?;
+        for ((pooled, waiters), verdict) in passed.into_iter().zip(verdicts) {
+            self.answer(&pooled.hash, &waiters, verdict.outcome);
+        }
         Ok(())
     }
-}
 
-async fn apply(shared: Arc<Shared>, state: Arc<State>, block: Block) -> Result<Applied, NodeError> {
-    let height = block.header.height;
-    let applied = blocking(move || state.apply(&shared.store, &block, Signatures::Check)).await?;
-    applied.map_err(|source| NodeError::Block { height, source: Arc::new(source) })
-}
+    /// Checks signatures of another member's transactions, apart from all else; what is too much is dropped, for that member proposes it
+    /// itself.
+    fn check_gossip(&self, transactions: Vec<Vec<u8>>) {
+        let Ok(place) = self.gossip_places.clone().try_acquire_owned() else { return };
+        let (known_keys, genesis, heard) = (self.shared.known_keys.clone(), self.state.genesis_digest(), self.gossip.0.clone());
+        tokio::spawn(async move {
+            let check = move || {
+                let mut known = known_keys.lock().unwrap_or_else(PoisonError::into_inner);
+                let first = transactions.iter().take(GOSSIP_TRANSACTIONS_MAX);
+                let decoded: Vec<_> = first.filter_map(|bytes| Transaction::decode(bytes, &mut known).ok()).collect();
+                drop(known);
+                let signed = Submission::check(&genesis, decoded).into_iter().filter(Submission::is_signed);
+                signed.map(|submission| Pooled::new(submission, false)).collect::<Vec<_>>()
+            };
+            if let Ok(checked) = blocking(check).await {
+                // The writer may have stopped.
+                let _gone = heard.send(checked).await;
+            }
+            drop(place);
+        });
+    }
 
-/// Hands each submission its outcomes. One whose submitter has gone away is logged all the same.
-fn answer(batch: Vec<Waiting>, verdicts: Vec<Verdict>) {
-    let mut outcomes = verdicts.into_iter().map(|verdict| verdict.outcome);
-    for waiting in batch {
-        let own = outcomes.by_ref().take(waiting.submissions.len()).collect();
-        let _gone = waiting.answer.send(own);
+    /// Takes another member's transactions among the waiting.
+    fn hear(&mut self, transactions: Vec<Pooled>) {
+        let mut added = false;
+        for pooled in transactions {
+            if pooled.sequence() < self.state.next_sequence(pooled.submitter()) || !self.pool.has_room() {
+                continue;
+            }
+            let (hash, is_early) = (pooled.hash, self.has_no_turn(&pooled));
+            if self.pool.add(pooled, None, self.state.height()) {
+                added |= !(is_early && self.pool.defer(&hash));
+            }
+        }
+        if added {
+            self.orderer.offer(Vec::new());
+        }
+    }
+
+    /// Keeps another member's cosignature; one that comes before the block does waits for it.
+    async fn cosignature(&mut self, size: u64, key: Did, line: String) -> Result<(), NodeError> {
+        if !self.state.members().as_slice().iter().any(|member| member.keys.cosigning == key) {
+            return Ok(());
+        }
+        if size > self.state.log_size() {
+            if self.early_cosignatures.len() >= EARLY_COSIGNATURES_MAX {
+                self.early_cosignatures.pop_front();
+            }
+            self.early_cosignatures.push_back((size, key, line));
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let answer = blocking(move || shared.add_cosignature(size, &key, &line, Durability::Later)).await??;
+        if answer != CosignatureAnswer::Kept {
+            tracing::warn!(size, ?answer, "a member's cosignature was not kept");
+        }
+        Ok(())
+    }
+
+    async fn catch_up_cosignatures(&mut self) -> Result<(), NodeError> {
+        let log_size = self.state.log_size();
+        let (here, early): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.early_cosignatures).into_iter().partition(|(size, ..)| *size <= log_size);
+        self.early_cosignatures = early.into();
+        for (size, key, line) in here {
+            self.cosignature(size, key, line).await?;
+        }
+        Ok(())
+    }
+
+    async fn evidence(&mut self, height: u64, bytes: Vec<u8>) -> Result<(), NodeError> {
+        tracing::warn!(height, bytes = bytes.len(), "a member misbehaved");
+        if bytes.len() > EVIDENCE_BYTES_MAX {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        blocking(move || shared.store.add_evidence(height, &bytes, EVIDENCE_MAX)).await?.map(drop)
     }
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NodeError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| NodeError::damaged(format!("a task of the chain panicked: {error}")))
+}
+
+/// What the orderer needs to know of a state.
+pub(crate) fn committed(state: &State, waiting: bool) -> Committed {
+    let members = state.members().clone();
+    let upcoming = state.members_at(state.height() + 2).unwrap_or(&members).clone();
+    Committed { height: state.height(), block: state.last_block(), members, upcoming, waiting }
 }

@@ -1,6 +1,6 @@
 //! What a consumer gets: the sealed result, and the bundle of everything that was signed about a job.
 
-use crate::{Market, NotaryError, jobs::envelope};
+use crate::{Market, NotaryError, jobs::envelope, notary::decisions_behind};
 use entrepot_chain_log::bundle::{BundleEntry, ReceiptBundle};
 use entrepot_chain_statement::{
     Did, Envelope, Hash,
@@ -145,7 +145,12 @@ pub async fn receipt_bundle(market: &Market, viewer: Option<&Did>, job_id: &JobI
         let proof = market.notary.proof(&envelope.leaf()).await?;
         entries.push(BundleEntry { name, envelope, proof });
     }
-    Ok(ReceiptBundle::new(job_id.clone(), entries))
+    let decisions = decisions_behind(&*market.notary, entries.iter().filter_map(|entry| entry.proof.as_deref())).await?;
+    let bundle = ReceiptBundle::new(job_id.clone(), entries);
+    Ok(match decisions {
+        Some(decisions) => bundle.with_decisions(decisions),
+        None => bundle,
+    })
 }
 
 async fn signed_about(db: &mut Connection, row: &JobRow) -> Result<Vec<(String, Envelope)>, StoreError> {

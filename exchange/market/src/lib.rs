@@ -17,6 +17,7 @@ pub mod planning;
 pub mod product;
 pub mod quote;
 mod settle;
+pub mod standing_witness;
 pub mod token;
 pub mod witnesses;
 pub mod worker_grant;

@@ -1,9 +1,10 @@
 //! The log, as the use cases see it. It is given leaves and signatures over them, never a statement.
 
 use async_trait::async_trait;
-use entrepot_chain_log::Tile;
+use entrepot_chain_log::{Tile, TlogProof, bundle::Decisions};
 use entrepot_chain_statement::{Did, Envelope, Hash};
 use entrepot_exchange_domain::{Refusal, RefusalKind, evidence::StatementKind};
+use std::collections::BTreeSet;
 
 /// The log could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,13 @@ impl Refusal for NotaryError {
     fn hint(&self) -> Option<String> {
         Some("nothing is lost: try again in a few seconds".to_owned())
     }
+}
+
+/// What shows that the members decided on the checkpoints behind these proofs; none if nothing is logged, or the log cannot show it.
+pub async fn decisions_behind(notary: &dyn Notary, proofs: impl IntoIterator<Item = &str>) -> Result<Option<Decisions>, NotaryError> {
+    let size = |proof: &str| proof.parse::<TlogProof>().map(|proof| proof.checkpoint.checkpoint().size);
+    let sizes = proofs.into_iter().map(size).collect::<Result<BTreeSet<u64>, _>>().map_err(|error| NotaryError(Box::new(error)))?;
+    if sizes.is_empty() { Ok(None) } else { notary.decisions(&sizes).await }
 }
 
 /// What is to be logged.
@@ -84,6 +92,9 @@ pub trait Notary: Send + Sync {
     async fn consistency(&self, from: u64, to: u64) -> Result<Option<Vec<Hash>>, NotaryError>;
     /// A tile of the log (c2sp.org/tlog-tiles); none if the log does not cover it.
     async fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, NotaryError>;
+    /// That the checkpoints of these sizes are the members' decisions, for whoever trusts the channel's genesis. None if the log cannot show it:
+    /// then witnesses alone speak for a checkpoint.
+    async fn decisions(&self, sizes: &BTreeSet<u64>) -> Result<Option<Decisions>, NotaryError>;
     /// Checks and keeps a witness's cosignature of the checkpoint of this size: one note signature line, under a key that is named by its
     /// own DID. False if there is no such checkpoint or the line is not that key's.
     async fn add_cosignature(&self, size: u64, line: &str) -> Result<bool, NotaryError>;

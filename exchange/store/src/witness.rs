@@ -67,3 +67,20 @@ pub async fn find(db: &mut Connection, witness: &Did) -> Result<Option<WitnessRo
         .await?;
     row.map(WitnessRow::try_from).transpose()
 }
+
+/// The witness that a participant enrolled by itself, which no worker is: its row names its own key in a worker's place.
+pub async fn standing(db: &mut Connection, participant: &Did) -> Result<Option<WitnessRow>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT witness, participant, worker, size, cosigned_at_ms FROM witnesses WHERE participant = $1 AND worker = witness LIMIT 1",
+    )
+    .bind(participant.as_str())
+    .fetch_optional(db)
+    .await?;
+    row.map(WitnessRow::try_from).transpose()
+}
+
+/// Forgets how far a witness has cosigned; its cosignatures stay beside the log.
+pub async fn remove(tx: &mut Tx<'_>, witness: &Did) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM witnesses WHERE witness = $1").bind(witness.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}

@@ -1,12 +1,11 @@
 //! Frames over one connection, and the channel of a computation over two of them.
-//!
-//! A frame is `length [4, big endian] ‖ payload`; a length over the limit ends the connection before anything is allocated for it.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use entrepot_link::{TooLong, read_frame, write_frame};
 use entrepot_mpc_protocol::{Channel, ChannelError, FRAME_BYTES_MAX, Party};
-use std::{io, time::Duration};
+use std::time::Duration;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufWriter},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter},
     sync::{Mutex, mpsc},
     task::AbortHandle,
 };
@@ -15,33 +14,6 @@ use tokio::{
 const QUEUE_FRAMES: usize = 4;
 /// A peer that takes nothing for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Reads a frame of at most `bytes_max`; nothing if the peer closed before its first byte.
-pub(super) async fn read_frame(input: &mut (impl AsyncRead + Unpin), bytes_max: usize) -> io::Result<Option<Bytes>> {
-    let mut length = [0; 4];
-    if input.read(&mut length[..1]).await? == 0 {
-        return Ok(None);
-    }
-    input.read_exact(&mut length[1..]).await?;
-    let length = u32::from_be_bytes(length) as usize;
-    if length > bytes_max {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, TooLong(length as u64)));
-    }
-    let mut frame = BytesMut::zeroed(length);
-    input.read_exact(&mut frame).await?;
-    Ok(Some(frame.freeze()))
-}
-
-/// Writes a frame, without flushing.
-pub(super) async fn write_frame(output: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
-    output.write_all(&length.to_be_bytes()).await?;
-    output.write_all(frame).await
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("a frame of {0} bytes")]
-struct TooLong(u64);
 
 /// A connection to one peer with a task for each direction.
 struct Link {

@@ -2,22 +2,25 @@
 //!
 //! Party i dials every party j > i and retries until it may no longer; party j accepts. The first frame says which run the connection is
 //! for; the answer `ready` says that the other side runs it too. A connection for a run that is not here yet is parked for a few seconds,
-//! since the exchange may have reached the peer first. See [`tls`](self) for who is believed to be whom.
+//! since the exchange may have reached the peer first.
+//!
+//! Whoever dials knows the key it wants, from the agreement. Whoever accepts takes *some* key, which must be that of the run's party once the
+//! peer has said which run it comes for: before a byte of the computation is exchanged.
 
 mod link;
-mod tls;
 
+pub use entrepot_link::TlsSetupError;
 pub use link::PeerChannel;
-pub use tls::TlsSetupError;
 
 use entrepot_chain_statement::{Did, Hash, SigningKey, ids::JobId};
+use entrepot_link::{Identity, Strangers, key_of, read_frame, server_name, write_frame};
 use entrepot_mpc_protocol::Party;
 use rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -29,6 +32,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+/// What the parties of a computation speak, in the TLS handshake (ALPN).
+const PROTOCOL: &str = "entrepot-party/1";
 /// All three must be connected after this long.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection for a run that is not here yet waits so long.
@@ -132,52 +137,9 @@ struct Rendezvous {
     parked_ever: u64,
 }
 
-/// Addresses whose connections have not yet said what they are for. At most [`HANDSHAKES_MAX`] at a time.
-#[derive(Default)]
-struct Strangers(Mutex<HashMap<IpAddr, usize>>);
-
-/// A place among the connections of one address, free again when it is dropped.
-struct Stranger {
-    address: IpAddr,
-    among: Arc<Strangers>,
-}
-
-impl Strangers {
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
-        let address = network_of(address);
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
-        if *count >= HANDSHAKES_PER_ADDRESS_MAX {
-            return None;
-        }
-        *count += 1;
-        Some(Stranger { address, among: Arc::clone(self) })
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let mut counts = self.among.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// What one stranger has: an IPv4 address, or an IPv6 network of 64 bits.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(six) => IpAddr::V6((six.to_bits() >> 64 << 64).into()),
-        four => four,
-    }
-}
-
 /// This worker among its peers.
 pub struct PeerNode {
-    identity: tls::Identity,
+    identity: Identity,
     rendezvous: Mutex<Rendezvous>,
     local_address: SocketAddr,
 }
@@ -185,15 +147,15 @@ pub struct PeerNode {
 impl PeerNode {
     /// Binds the listener and accepts until the node is dropped.
     pub async fn start(key: &SigningKey, listen: SocketAddr) -> Result<Arc<Self>, PeerStartError> {
-        let identity = tls::Identity::of(key)?;
-        let acceptor = TlsAcceptor::from(identity.server()?);
+        let identity = Identity::of(key, PROTOCOL)?;
+        let acceptor = TlsAcceptor::from(identity.server(|_| true)?);
         let listener = TcpListener::bind(listen).await.map_err(|source| PeerStartError::Bind { listen, source })?;
         let local_address = listener.local_addr().map_err(|source| PeerStartError::Bind { listen, source })?;
         let node = Arc::new(Self { identity, rendezvous: Mutex::default(), local_address });
         // The task must not keep the node alive.
         let accepting = Arc::downgrade(&node);
         let slots = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-        let strangers = Arc::new(Strangers::default());
+        let strangers = Arc::new(Strangers::new(HANDSHAKES_PER_ADDRESS_MAX));
         tokio::spawn(async move {
             loop {
                 let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
@@ -290,7 +252,7 @@ impl PeerNode {
             };
             // A parked peer may have gone meanwhile; it dials again.
             let ready = async {
-                link::write_frame(&mut stream, READY).await?;
+                write_frame(&mut stream, READY).await?;
                 stream.flush().await
             };
             if matches!(timeout_at(deadline, ready).await, Ok(Ok(()))) {
@@ -369,8 +331,8 @@ async fn welcome(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<(Claim,
     stream.set_nodelay(true)?;
     let mut stream = acceptor.accept(stream).await?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).ok_or(io::ErrorKind::InvalidData)?;
-    let worker = tls::key_of(certificate).map_err(io::Error::other)?;
-    let hello = link::read_frame(&mut stream, HELLO_BYTES_MAX).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let worker = key_of(certificate).map_err(io::Error::other)?;
+    let hello = read_frame(&mut stream, HELLO_BYTES_MAX).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let HelloFrame { job_id, attempt, order, from } = serde_json::from_slice(&hello)?;
     Ok((Claim { run: Run { job_id, attempt, order }, from, worker }, TlsStream::Server(stream)))
 }
@@ -379,11 +341,11 @@ async fn dial_once(connector: &TlsConnector, run: &Run, from: Party, address: &s
     let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
     let stream = timeout(HANDSHAKE_TIMEOUT, TcpStream::connect(address)).await.map_err(timed_out)??;
     stream.set_nodelay(true)?;
-    let mut stream = timeout(HANDSHAKE_TIMEOUT, connector.connect(tls::server_name(), stream)).await.map_err(timed_out)??;
+    let mut stream = timeout(HANDSHAKE_TIMEOUT, connector.connect(server_name(), stream)).await.map_err(timed_out)??;
     let hello = HelloFrame { job_id: run.job_id.clone(), attempt: run.attempt, order: run.order, from: from.index() };
-    link::write_frame(&mut stream, &serde_json::to_vec(&hello)?).await?;
+    write_frame(&mut stream, &serde_json::to_vec(&hello)?).await?;
     stream.flush().await?;
-    let ready = timeout(READY_TIMEOUT, link::read_frame(&mut stream, READY.len())).await.map_err(timed_out)??;
+    let ready = timeout(READY_TIMEOUT, read_frame(&mut stream, READY.len())).await.map_err(timed_out)??;
     if ready.as_deref() != Some(READY) {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }

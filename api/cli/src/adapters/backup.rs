@@ -120,7 +120,8 @@ fn copy_keys(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use entrepot_chain_node::{NodeConfig, NodeKeys, SoleMember};
+    use entrepot_chain_log::consortium::{Genesis, Member, MemberKeys, MemberRole, Members, VotingRule};
+    use entrepot_chain_node::{NodeConfig, NodeKeys};
     use entrepot_chain_statement::{SigningKey, Timestamp};
     use std::time::{Duration, Instant};
     use tempfile::TempDir;
@@ -131,9 +132,19 @@ mod tests {
         make_private(&data_dir.join("keys")).expect("a folder");
         fs::write(data_dir.join("keys/exchange.key.json"), "a key").expect("a key");
         fs::create_dir_all(data_dir.join("backups/old.partial/keys")).expect("a folder");
-        let config = NodeConfig { path: data_dir.join("chain"), origin: "entrepot/test".to_owned(), clock: Arc::new(|| Timestamp(1)) };
         let key = |seed| SigningKey::from_seed(&[seed; 32]);
-        let node = Node::open(config, NodeKeys { log: key(1), cosigning: key(2) }, SoleMember::default()).expect("a node");
+        let keys = NodeKeys { log: key(1), cosigning: key(2), consensus: key(3), transport: key(4) };
+        let member = Member {
+            did: key(5).did(),
+            name: "one".to_owned(),
+            role: MemberRole::Member,
+            keys: MemberKeys { consensus: key(3).did(), cosigning: key(2).did(), transport: key(4).did() },
+        };
+        let members = Members::new(vec![member]).expect("one member");
+        let genesis = Genesis::new("entrepot/test", VotingRule::Majority, &members).expect("a genesis");
+        let orderer = keys.sole_member(&genesis);
+        let config = NodeConfig { path: data_dir.join("chain"), genesis, clock: Arc::new(|| Timestamp(1)) };
+        let node = Node::open(config, keys, orderer).expect("a node");
         let store = Store::open(&database).await.expect("a store");
         let backups = FolderBackups::open(&data_dir, &database, store, node).expect("opened");
         (folder, backups)

@@ -1,7 +1,9 @@
 //! What the market calls, joined to what does it.
 
 mod backup;
+mod chain;
 mod notary;
 
 pub use backup::FolderBackups;
+pub use chain::{NodeChain, Strangers, decisions};
 pub use notary::NodeNotary;

@@ -1,14 +1,16 @@
 //! The market's log is this process's node.
 
+use super::decisions;
 use async_trait::async_trait;
 use entrepot_chain_ledger::{Leaf, LeafKind, Outcome};
-use entrepot_chain_log::{NoteSignature, SignedCheckpoint, Tile};
+use entrepot_chain_log::{NoteSignature, SignedCheckpoint, Tile, bundle::Decisions};
 use entrepot_chain_node::{CosignatureAnswer, Node, NodeError, Submitter};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
 use entrepot_exchange_market::{
     Notary, NotaryError,
     notary::{LogCheckpoint, NotaryLeaf, NotaryOutcome},
 };
+use std::collections::BTreeSet;
 
 /// Submits under the exchange's key and reads proofs from the node.
 pub struct NodeNotary {
@@ -48,6 +50,10 @@ impl Notary for NodeNotary {
         let outcomes = self.submitter.submit(&leaves).await.map_err(failed)?;
         let told = outcomes.into_iter().map(|outcome| match outcome {
             Outcome::Accepted { index } => NotaryOutcome::Logged { index },
+            // No leaf is answered so.
+            Outcome::Members(_) | Outcome::Right { .. } => {
+                NotaryOutcome::Rejected { reason: "the ledger took it for something else".to_owned() }
+            }
             Outcome::Rejected(rejection) => NotaryOutcome::Rejected { reason: rejection.to_string() },
         });
         Ok(told.collect())
@@ -78,6 +84,11 @@ impl Notary for NodeNotary {
 
     async fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, NotaryError> {
         self.node.tile(tile).map_err(failed)
+    }
+
+    async fn decisions(&self, sizes: &BTreeSet<u64>) -> Result<Option<Decisions>, NotaryError> {
+        let (node, sizes) = (self.node.clone(), sizes.clone());
+        tokio::task::spawn_blocking(move || decisions(&node, &sizes)).await.map_err(failed)?.map_err(failed)
     }
 
     async fn add_cosignature(&self, size: u64, line: &str) -> Result<bool, NotaryError> {

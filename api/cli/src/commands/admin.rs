@@ -9,8 +9,9 @@ use crate::{
     output::Output,
 };
 use clap::{Args, Subcommand};
-use entrepot_chain_node::{Node, NodeKeys, SoleMember};
-use entrepot_chain_statement::{Envelope, SigningKey};
+use entrepot_chain_log::Members;
+use entrepot_chain_node::{Node, Reader};
+use entrepot_chain_statement::Envelope;
 use entrepot_exchange_market::participant::bootstrap_operator;
 use entrepot_exchange_store::{
     Store,
@@ -51,6 +52,21 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         enrolment: PathBuf,
     },
+    /// Describe the exchange as a member of a channel, for `entrepot chain genesis`; makes its keys if there are none.
+    Member {
+        /// The exchange's data folder; made if absent. The configuration's if left out.
+        #[arg(long, value_name = "DIR", required_unless_present = "config")]
+        data_dir: Option<PathBuf>,
+        /// The exchange's configuration file, if it has one.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The organisation's name, for people.
+        #[arg(long, default_value = "exchange")]
+        name: String,
+        /// Where the description goes; it must not exist.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Recompute the books from the journal and compare; the exchange may run.
     VerifyBooks {
         /// The exchange's data folder.
@@ -82,6 +98,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
             output.result(&format!("{did} is the first operator"), &json!({"operator": did}));
             Ok(())
         }
+        Command::Member { data_dir, config, name, out } => member(data_dir.as_deref(), config.as_deref(), &name, &out, output),
         Command::VerifyBooks { data_dir } => books(&data_dir, output).await,
         Command::Backup(sign_in) => {
             let done = backup(&sign_in).await?;
@@ -104,6 +121,18 @@ pub async fn bootstrap(settings: &Settings, enrolment: &Path) -> Result<String, 
     let row = bootstrap_operator(&exchange.market, &envelope).await.map_err(Failure::bad_input);
     exchange.close().await;
     Ok(row?.did.to_string())
+}
+
+/// Writes what the others need to know of the exchange to found a channel with it.
+fn member(data_dir: Option<&Path>, config: Option<&Path>, name: &str, out: &Path, output: &Output) -> Outcome {
+    let settings = Settings::of(data_dir, config)?;
+    files::make_private_folder(&settings.data_dir)?;
+    let member = ExchangeKeys::open(&settings.data_dir, &settings.grpc_names)?.member(name);
+    Members::new(vec![member.clone()]).map_err(Failure::bad_input)?;
+    let description = serde_json::to_value(&member).map_err(anyhow::Error::from)?;
+    files::write_public(out, format!("{description:#}\n").as_bytes())?;
+    output.result(&format!("{name} is {}", member.did), &json!({"member": description, "file": out}));
+    Ok(())
 }
 
 /// Asks for a copy, again and again under one key until it is made: a large one takes longer than a request may.
@@ -240,13 +269,12 @@ async fn restore_into(data_dir: &Path, backup: &Path, config: Option<&Path>) -> 
         copy(entry.path(), data_dir.join("keys").join(entry.file_name()))?;
     }
     let keys = ExchangeKeys::open(data_dir, &settings.grpc_names)?;
-    let clone = |key: &SigningKey| SigningKey::from_seed(&key.seed());
-    let node_keys = NodeKeys { log: clone(&keys.log.signing), cosigning: clone(&keys.exchange.witness) };
-    entrepot_chain_node::restore(&backup.join("chain"), node_config(&settings), &node_keys).await.map_err(anyhow::Error::from)?;
+    let (node_keys, node_config) = (keys.node(), node_config(&settings, &keys)?);
+    entrepot_chain_node::restore(&backup.join("chain"), node_config.clone(), &node_keys).await.map_err(anyhow::Error::from)?;
     let report = read_books(data_dir).await?;
     books_outcome(&report).map_err(|failure| Failure::new(failure.code, books_text(&report)))?;
     // The chain alone: whether keys and settings go together is for `serve` to say, which may run elsewhere.
-    let node = Node::open(node_config(&settings), node_keys, SoleMember::default()).map_err(anyhow::Error::from)?;
+    let node = Node::open(node_config, node_keys, Reader).map_err(anyhow::Error::from)?;
     let log_entries = node.head().log_size;
     node.close().await;
     Ok((report, log_entries))

@@ -40,9 +40,12 @@ fn text(report: &VerificationReport) -> String {
         Status::Pending { entries } => format!("valid, pending: not logged yet: {}", entries.join(", ")),
         Status::Invalid => "INVALID".to_owned(),
     };
+    if let Some(decided) = &report.decided {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "; validators {} of {}", decided.k, decided.n);
+    }
     for check in &report.checks {
         let mark = if check.ok { "ok  " } else { "FAIL" };
-        // Writing to a String cannot fail.
         let _ = write!(text, "\n  {mark} {}: {}", check.name, check.detail);
     }
     text

@@ -1,8 +1,9 @@
 //! Accepts connections until told to stop, then lets open ones end.
 
 mod preface;
+mod stall;
 
-use crate::limits::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HANDSHAKE_TIMEOUT, HEADER_TIMEOUT};
+use crate::limits::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HANDSHAKE_TIMEOUT, HEADER_TIMEOUT, WRITE_STALL_MAX};
 use axum::Router;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -11,6 +12,7 @@ use hyper_util::{
 };
 use preface::PrefaceTimeout;
 use rustls::ServerConfig;
+use stall::StallTimeout;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -87,7 +89,7 @@ async fn talk<S>(stream: S, router: Router, patience: Patience, stop: Cancellati
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stream = PrefaceTimeout::new(stream, patience.header_timeout);
+    let stream = StallTimeout::new(PrefaceTimeout::new(stream, patience.header_timeout), WRITE_STALL_MAX);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.header_timeout);
     builder

@@ -2,8 +2,9 @@
 
 use crate::harness::{TestExchange, description};
 use axum::http::StatusCode;
+use entrepot_chain_log::{Decided, Status, TrustFile, verify_certificate};
 use entrepot_chain_statement::{Hash, ids::DatasetId};
-use entrepot_exchange_market::dataset;
+use entrepot_exchange_market::{anchoring, dataset};
 use entrepot_exchange_store::statements;
 use serde_json::json;
 
@@ -38,6 +39,34 @@ async fn a_dataset_is_described_registered_and_certified() {
     let logged = exchange.market.store.run_tx("logged", |tx| Box::pin(async move { statements::logged(tx, hash, 0, now).await }));
     logged.await.expect("noted");
     assert_eq!(state(&exchange, &lender, &id).await["state"], "certified");
+}
+
+#[tokio::test]
+async fn a_logged_certificate_shows_by_the_genesis_alone_that_it_was_decided() {
+    let exchange = TestExchange::start().await;
+    let lender = exchange.provider(1).await;
+    let body = json!({ "name": "loans", "worker": lender.worker.did() });
+    let asked = exchange.post(&lender, "/v1/datasets", &body).await.expect(StatusCode::ACCEPTED);
+    let id: DatasetId = asked["dataset_id"].as_str().expect("an id").parse().expect("an id");
+    dataset::record_description(&exchange.market, &id, &lender.worker.did(), Ok(description(1))).await.expect("kept");
+    let envelope = lender.sign(&exchange.rights(&lender, "loans", &id));
+    exchange.post(&lender, &format!("/v1/datasets/{id}/rights"), &json!({ "envelope": envelope })).await.expect(StatusCode::CREATED);
+    assert!(anchoring::anchor_due(&exchange.market).await.expect("a round").logged > 0);
+
+    let certificate = exchange.get(&lender, &format!("/v1/datasets/{id}/certificate")).await.expect(StatusCode::OK);
+    let trust = json!({
+        "format": "entrepot.trust.v1",
+        "log": { "origin": crate::memory_log::ORIGIN, "key": exchange.log.key() },
+        "validators": [],
+        "channel": { "genesis": exchange.log.genesis().digest() },
+        "witnesses": [],
+        "quorum": 1,
+        "exchange": exchange.market.exchange_did(),
+        "participants": [lender.did()],
+    });
+    let trust = TrustFile::from_json(trust.to_string().as_bytes()).expect("a trust file");
+    let report = verify_certificate(certificate.to_string().as_bytes(), &trust).expect("is read");
+    assert_eq!((report.status, report.decided), (Status::Unwitnessed { k: 0, n: 0, quorum: 1 }, Some(Decided { k: 1, n: 1 })));
 }
 
 #[tokio::test]

@@ -128,6 +128,14 @@ impl Reply {
     }
 }
 
+/// Sends a request and reads the answer to its end.
+pub async fn send(router: &Router, request: Request<Body>) -> Reply {
+    let response = router.clone().oneshot(request).await.expect("the router never fails");
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+    Reply { status: parts.status, headers: parts.headers, body }
+}
+
 /// An exchange.
 pub struct TestExchange {
     pub router: Router,
@@ -166,10 +174,7 @@ impl TestExchange {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Reply {
-        let response = self.router.clone().oneshot(request).await.expect("the router never fails");
-        let (parts, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
-        Reply { status: parts.status, headers: parts.headers, body }
+        send(&self.router, request).await
     }
 
     pub fn fresh_key(&self) -> String {

@@ -7,13 +7,13 @@ use axum::{
     http::{Request, StatusCode},
 };
 use entrepot_api_server::{AppState, router};
-use entrepot_chain_log::Tile;
+use entrepot_chain_log::{Tile, bundle::Decisions};
 use entrepot_chain_statement::Hash;
 use entrepot_exchange_market::{
     Market, Notary, NotaryError,
     notary::{LogCheckpoint, NotaryLeaf, NotaryOutcome},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 #[tokio::test]
 async fn the_exchange_says_whether_it_lives_and_works() {
@@ -60,6 +60,9 @@ impl Notary for Broken {
         broken()
     }
     async fn tile(&self, _: &Tile) -> Result<Option<Vec<u8>>, NotaryError> {
+        broken()
+    }
+    async fn decisions(&self, _: &BTreeSet<u64>) -> Result<Option<Decisions>, NotaryError> {
         broken()
     }
     async fn add_cosignature(&self, _: u64, _: &str) -> Result<bool, NotaryError> {

@@ -1,6 +1,6 @@
 //! The list of checks, and why one fails.
 
-use crate::{CheckpointError, merkle::ProofError, proof::TlogProofError};
+use crate::{CheckpointError, consortium::HistoryError, merkle::ProofError, proof::TlogProofError};
 use entrepot_chain_statement::{Did, EnvelopeError, Hash};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,9 @@ pub enum CheckError {
     /// The checkpoint is not to be believed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A block is not shown to be decided.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// Two checkpoints of one size have two roots.
     #[error("the log forked: two roots for {size} entries")]
     Fork {

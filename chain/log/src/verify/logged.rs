@@ -1,12 +1,13 @@
 //! Whether every statement is in the log, and who has cosigned the checkpoints that say so.
 
 use super::{
-    Status,
+    Decided, Status,
     checks::{CheckError, Checks, rule},
+    decided,
 };
 use crate::{
     SignedCheckpoint, TlogProof,
-    bundle::BundleEntry,
+    bundle::{BundleEntry, Decisions},
     trust::{TrustFile, TrustedWitness, independent},
 };
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -19,6 +20,8 @@ pub(super) struct Logged {
     witnesses: u32,
     /// Validators of the least validated entry.
     pub validators: u32,
+    /// Members of the entry that the fewest decided on.
+    pub decided: Option<Decided>,
 }
 
 impl Logged {
@@ -34,8 +37,8 @@ impl Logged {
     }
 }
 
-pub(super) fn check(entries: &[BundleEntry], trust: &TrustFile, checks: &mut Checks) -> Logged {
-    let (mut pending, mut counts, mut heads) = (Vec::new(), Vec::new(), BTreeMap::new());
+pub(super) fn check(entries: &[BundleEntry], decisions: Option<&Decisions>, trust: &TrustFile, checks: &mut Checks) -> Logged {
+    let (mut pending, mut counts, mut heads, mut checkpoints) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
     for entry in entries {
         let Some(text) = &entry.proof else {
             pending.push(entry.name.clone());
@@ -52,12 +55,15 @@ pub(super) fn check(entries: &[BundleEntry], trust: &TrustFile, checks: &mut Che
             Entry::Occupied(known) if *known.get() != head.root => checks.fail("one-history", CheckError::Fork { size: head.size }),
             Entry::Occupied(_) => {}
         }
+        checkpoints.push(checkpoint);
     }
+    let decided = decided::check(decisions, &checkpoints, trust, checks);
     // A bundle is as well witnessed as its least witnessed entry.
     Logged {
-        pending,
         witnesses: counts.iter().map(|(witnesses, _)| *witnesses).min().unwrap_or(0),
         validators: counts.iter().map(|(_, validators)| *validators).min().unwrap_or(0),
+        decided: decided.filter(|_| pending.is_empty()),
+        pending,
     }
 }
 

@@ -2,8 +2,12 @@
 //!
 //! Every key comes from the trust file; the verified file brings statements and proofs only. All checks run, so that a report names every
 //! fault and not just the first. A report whose status is [`Status::Invalid`] proves nothing.
+//!
+//! Witnesses and members answer different questions. Members decide what the log says; that they did is shown from the genesis, by
+//! [`Decisions`](crate::bundle::Decisions). Witnesses see to it that everybody is shown the same log, even by members who conspire.
 
 mod checks;
+mod decided;
 mod logged;
 mod money;
 mod run;
@@ -105,6 +109,16 @@ pub enum Subject {
     },
 }
 
+/// By how many members the block behind a checkpoint is shown to be decided: by more than two thirds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decided {
+    /// Members that signed the decision, or cosigned the checkpoint.
+    pub k: u32,
+    /// Members at that height.
+    pub n: u32,
+}
+
 /// What verification found.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +136,10 @@ pub struct VerificationReport {
     pub outcome: Option<Outcome>,
     /// Validators of the trust file that cosigned, at the entry where they are fewest.
     pub validators: u32,
+    /// By how many members every entry's checkpoint is shown to be decided, at the entry where they are fewest. None if the trust file names
+    /// no channel, if something is pending, or if the file does not show it for each checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Decided>,
 }
 
 impl VerificationReport {
@@ -142,7 +160,7 @@ pub fn verify_receipt(json: &[u8], trust: &TrustFile) -> Result<VerificationRepo
         run::check(statements, &bundle.job_id, &mut checks);
         money::check(statements, trust, &mut checks);
     }
-    let logged = logged::check(&bundle.entries, trust, &mut checks);
+    let logged = logged::check(&bundle.entries, bundle.decisions.as_ref(), trust, &mut checks);
     let (status, checks) = (logged.status(trust, &checks), checks.into_list());
     let believed = statements.filter(|_| status != Status::Invalid);
     Ok(VerificationReport {
@@ -150,6 +168,7 @@ pub fn verify_receipt(json: &[u8], trust: &TrustFile) -> Result<VerificationRepo
         outcome: believed.as_ref().map(money::outcome),
         subject: Subject::Receipt { job_id: bundle.job_id },
         validators: if status == Status::Invalid { 0 } else { logged.validators },
+        decided: logged.decided.filter(|_| status != Status::Invalid),
         status,
         checks,
     })
@@ -166,7 +185,7 @@ pub fn verify_certificate(json: &[u8], trust: &TrustFile) -> Result<Verification
         checks.run("participants", || statements::trusted(trust, "the holder", holder));
         checks.run("signature:rights", || rights.signed_by([holder]));
     }
-    let logged = logged::check(&certificate.entries, trust, &mut checks);
+    let logged = logged::check(&certificate.entries, certificate.decisions.as_ref(), trust, &mut checks);
     let (status, checks) = (logged.status(trust, &checks), checks.into_list());
     let (dataset_id, holder) = rights.map(|rights| (rights.statement.dataset_id, rights.statement.holder)).unzip();
     Ok(VerificationReport {
@@ -174,6 +193,7 @@ pub fn verify_certificate(json: &[u8], trust: &TrustFile) -> Result<Verification
         outcome: None,
         subject: Subject::Certificate { dataset_id, holder },
         validators: if status == Status::Invalid { 0 } else { logged.validators },
+        decided: logged.decided.filter(|_| status != Status::Invalid),
         status,
         checks,
     })

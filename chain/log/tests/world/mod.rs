@@ -94,6 +94,7 @@ impl World {
             format: Default::default(),
             log: TrustedLog { origin: ORIGIN.into(), key: NoteKey::new(ORIGIN, KeyKind::Log, self.key(7).did()).unwrap() },
             validators: vec![self.validator().public().clone()],
+            channel: None,
             witnesses: vec![witness(0), witness(1), witness(2)],
             quorum: 2,
             exchange: self.exchange().did(),

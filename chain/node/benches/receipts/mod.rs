@@ -1,7 +1,8 @@
 //! Receipts to log, and a new chain for them.
 
 use entrepot_chain_ledger::Leaf;
-use entrepot_chain_node::{Node, NodeConfig, NodeKeys, SoleMember};
+use entrepot_chain_log::consortium::{Genesis, Member, MemberKeys, MemberRole, Members, VotingRule};
+use entrepot_chain_node::{Node, NodeConfig, NodeKeys};
 use entrepot_chain_statement::{
     Envelope, Hash, SigningKey, Timestamp,
     ids::JobId,
@@ -9,7 +10,7 @@ use entrepot_chain_statement::{
 };
 use std::{path::Path, sync::Arc};
 
-pub const ORIGIN: &str = "entrepot/bench";
+const ORIGIN: &str = "entrepot/bench";
 
 pub fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
@@ -38,9 +39,22 @@ pub fn receipt(number: usize, worker: &SigningKey) -> Leaf {
     Leaf::of(&Envelope::sign(&receipt, worker, salt).expect("signs")).expect("receipts are logged")
 }
 
+fn keys() -> NodeKeys {
+    NodeKeys { log: key(101), cosigning: key(102), consensus: key(103), transport: key(104) }
+}
+
+/// A channel of one member.
+pub fn genesis() -> Genesis {
+    let keys = keys();
+    let keys = MemberKeys { consensus: keys.consensus.did(), cosigning: keys.cosigning.did(), transport: keys.transport.did() };
+    let member = Member { did: key(105).did(), name: "one".to_owned(), role: MemberRole::Member, keys };
+    Genesis::new(ORIGIN, VotingRule::Majority, &Members::new(vec![member]).expect("one member")).expect("a genesis")
+}
+
 /// A new chain in this folder.
 pub fn node(folder: &Path) -> Node {
     let clock = Arc::new(|| Timestamp(1_700_000_000_000));
-    let config = NodeConfig { path: folder.join("chain"), origin: ORIGIN.to_owned(), clock };
-    Node::open(config, NodeKeys { log: key(101), cosigning: key(102) }, SoleMember::default()).expect("the node opens")
+    let genesis = genesis();
+    let orderer = keys().sole_member(&genesis);
+    Node::open(NodeConfig { path: folder.join("chain"), genesis, clock }, keys(), orderer).expect("the node opens")
 }

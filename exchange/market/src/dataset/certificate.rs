@@ -1,18 +1,10 @@
 //! The certificate of a right: its registration and the proof that the log has it. Checked offline, by anyone.
 
-use crate::{Market, NotaryError, dataset::find_visible};
-use entrepot_chain_statement::{Did, Envelope, ids::DatasetId};
+use crate::{Market, NotaryError, dataset::find_visible, notary::decisions_behind};
+use entrepot_chain_log::bundle::Certificate;
+use entrepot_chain_statement::{Did, ids::DatasetId};
 use entrepot_exchange_domain::{Refusal, RefusalKind};
 use entrepot_exchange_store::StoreError;
-
-/// A registration and its proof.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Certificate {
-    /// The signed registration.
-    pub rights: Envelope,
-    /// C2SP tlog-proof text; none while the log has it pending.
-    pub proof: Option<String>,
-}
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -62,5 +54,10 @@ pub async fn certificate(market: &Market, viewer: Option<&Did>, dataset_id: &Dat
     let row = find_visible(&mut *market.store.reader().await?, viewer, dataset_id).await?.ok_or(CertificateError::NotFound)?;
     let rights = row.rights.ok_or(CertificateError::NotRegistered)?;
     let proof = market.notary.proof(&rights.leaf()).await?;
-    Ok(Certificate { rights, proof })
+    let decisions = decisions_behind(&*market.notary, proof.as_deref()).await?;
+    let certificate = Certificate::new(rights, proof);
+    Ok(match decisions {
+        Some(decisions) => certificate.with_decisions(decisions),
+        None => certificate,
+    })
 }

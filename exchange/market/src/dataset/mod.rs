@@ -6,7 +6,7 @@ mod listener;
 mod register;
 mod rights;
 
-pub use certificate::{Certificate, CertificateError, certificate};
+pub use certificate::{CertificateError, certificate};
 pub use describe::{ask_outstanding, record_description};
 pub use listener::DatasetListener;
 pub use register::{RegisterDatasetError, register};

@@ -2,9 +2,15 @@
 //! disk is missing. The server's tests use it too.
 
 use async_trait::async_trait;
-use entrepot_chain_ledger::{Leaf, LeafLookup, LeafTransaction, LookupError, Outcome, State, Submission};
+use entrepot_chain_ledger::{Leaf, LeafTransaction, Lookup, LookupError, Outcome, State, Submission};
 use entrepot_chain_log::{
-    Checkpoint, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile, TlogProof, cosignature_vkey, merkle,
+    BlockHeader, Checkpoint, CommitCertificate, Decisions, MerkleTree, NoteKey, NoteSignature, NoteSigner, SignedCheckpoint, Tile,
+    TlogProof,
+    consortium::{
+        DecidedHeader, Genesis, HistoryStart, Member, MemberHistory, MemberKeys, MemberRole, Members, VoteKind, VotingRule, vote_message,
+    },
+    cosignature_vkey, merkle,
+    state_tree::{StateNode, StateNodes},
 };
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
 use entrepot_exchange_market::{
@@ -12,7 +18,7 @@ use entrepot_exchange_market::{
     notary::{LogCheckpoint, NotaryLeaf, NotaryOutcome},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -21,21 +27,51 @@ use std::{
 
 pub const ORIGIN: &str = "entrepot/test";
 
+/// Decides on blocks.
+fn consensus() -> SigningKey {
+    SigningKey::from_seed(&[203; 32])
+}
+
+/// A channel of one member with this cosigning key.
+fn genesis(validator: &SigningKey) -> Genesis {
+    let key = |seed| SigningKey::from_seed(&[seed; 32]).did();
+    let keys = MemberKeys { consensus: consensus().did(), cosigning: validator.did(), transport: key(204) };
+    let member = Member { did: key(205), name: "exchange".to_owned(), role: MemberRole::Member, keys };
+    Genesis::new(ORIGIN, VotingRule::Majority, &Members::new(vec![member]).expect("one member")).expect("a genesis")
+}
+
 /// What the log holds.
 struct Content {
     state: State,
-    indices: Indices,
+    stored: Stored,
     tree: MerkleTree,
     checkpoints: BTreeMap<u64, SignedCheckpoint>,
     witnesses: BTreeMap<u64, usize>,
+    headers: Vec<BlockHeader>,
 }
 
+/// What the ledger looks up.
 #[derive(Default)]
-struct Indices(HashMap<Hash, u64>);
+struct Stored {
+    indices: HashMap<Hash, u64>,
+    nodes: BTreeMap<Hash, StateNode>,
+    entries: BTreeMap<Hash, Vec<u8>>,
+}
 
-impl LeafLookup for Indices {
+impl StateNodes for Stored {
+    type Error = LookupError;
+    fn state_node(&self, name: &Hash) -> Result<Option<StateNode>, LookupError> {
+        Ok(self.nodes.get(name).copied())
+    }
+}
+
+impl Lookup for Stored {
     fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LookupError> {
-        Ok(self.0.get(leaf).copied())
+        Ok(self.indices.get(leaf).copied())
+    }
+
+    fn entry(&self, value: &Hash) -> Result<Option<Vec<u8>>, LookupError> {
+        Ok(self.entries.get(value).cloned())
     }
 }
 
@@ -44,6 +80,7 @@ pub struct MemoryLog {
     content: Mutex<Content>,
     signer: NoteSigner,
     validator: NoteSigner,
+    genesis: Genesis,
     submitter: SigningKey,
     down: AtomicBool,
 }
@@ -53,14 +90,16 @@ impl Default for MemoryLog {
         let validator = SigningKey::from_seed(&[202; 32]);
         Self {
             content: Mutex::new(Content {
-                state: State::genesis(ORIGIN),
-                indices: Indices::default(),
+                state: State::genesis(&genesis(&validator)).expect("a channel begins"),
+                stored: Stored::default(),
                 tree: MerkleTree::new(),
                 checkpoints: BTreeMap::new(),
                 witnesses: BTreeMap::new(),
+                headers: Vec::new(),
             }),
             signer: NoteSigner::log(ORIGIN, SigningKey::from_seed(&[201; 32])).expect("a name"),
             validator: NoteSigner::cosigner(validator.did().as_str(), validator.clone()).expect("a name"),
+            genesis: genesis(&validator),
             submitter: SigningKey::from_seed(&[250; 32]),
             down: AtomicBool::new(false),
         }
@@ -75,6 +114,11 @@ impl MemoryLog {
 
     pub fn key(&self) -> &NoteKey {
         self.signer.public()
+    }
+
+    /// How the channel begins.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
     }
 
     fn content(&self) -> Result<MutexGuard<'_, Content>, NotaryError> {
@@ -103,17 +147,21 @@ impl Notary for MemoryLog {
     async fn submit(&self, leaves: &[NotaryLeaf]) -> Result<Vec<NotaryOutcome>, NotaryError> {
         let mut content = self.content()?;
         let first = content.state.next_sequence(&self.submitter.did());
-        let sign = |(sequence, asked)| LeafTransaction::sign(ORIGIN, leaf(asked), sequence, &self.submitter);
+        let genesis = content.state.genesis_digest();
+        let sign = |(sequence, asked)| LeafTransaction::sign(&genesis, leaf(asked), sequence, &self.submitter).into();
         let transactions = (first..).zip(leaves).map(sign).collect();
-        let submissions = Submission::check(content.state.origin(), transactions);
-        let draft = content.state.draft(&content.indices, Timestamp(1), submissions).expect("lookups work");
+        let submissions = Submission::check(&genesis, transactions);
+        let draft = content.state.draft(&content.stored, Timestamp(1), submissions).expect("lookups work");
         let mut index = content.state.log_size();
         for leaf in &draft.applied.leaves {
-            content.indices.0.insert(*leaf, index);
+            content.stored.indices.insert(*leaf, index);
             content.tree.push(&leaf.0);
             index += 1;
         }
+        content.stored.nodes.extend(draft.applied.state_nodes.added);
+        content.stored.entries.extend(draft.applied.entries);
         content.state = draft.applied.state;
+        content.headers.extend(draft.block.map(|block| block.header));
         if !draft.applied.leaves.is_empty() {
             let unsigned = Checkpoint { origin: ORIGIN.to_owned(), size: index, root: content.state.log_root() };
             let mut checkpoint = unsigned.sign(&self.signer).expect("signs");
@@ -123,6 +171,7 @@ impl Notary for MemoryLog {
         }
         let told = draft.applied.verdicts.into_iter().map(|verdict| match verdict.outcome {
             Outcome::Accepted { index } => NotaryOutcome::Logged { index },
+            Outcome::Members(_) | Outcome::Right { .. } => unreachable!("only leaves are submitted"),
             Outcome::Rejected(why) => NotaryOutcome::Rejected { reason: format!("{}: {why}", why.code()) },
         });
         Ok(told.collect())
@@ -131,7 +180,7 @@ impl Notary for MemoryLog {
     async fn proof(&self, leaf: &Hash) -> Result<Option<String>, NotaryError> {
         let found = {
             let content = self.content()?;
-            content.indices.0.get(leaf).copied().map(|index| {
+            content.stored.indices.get(leaf).copied().map(|index| {
                 let covering = content.witnesses.range(index + 1..);
                 (index, covering.max_by_key(|(size, count)| (**count, **size)).map(|(size, _)| *size))
             })
@@ -168,8 +217,23 @@ impl Notary for MemoryLog {
 
     async fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, NotaryError> {
         let content = self.content()?;
-        let entry = |index| Ok(content.indices.0.iter().find(|(_, at)| **at == index).map(|(leaf, _)| *leaf));
+        let entry = |index| Ok(content.stored.indices.iter().find(|(_, at)| **at == index).map(|(leaf, _)| *leaf));
         Ok(tile.read(content.state.log_size(), &content.tree, entry).expect("nodes are there"))
+    }
+
+    async fn decisions(&self, sizes: &BTreeSet<u64>) -> Result<Option<Decisions>, NotaryError> {
+        let content = self.content()?;
+        let decided = |size: &u64| {
+            let at = content.headers.iter().position(|header| header.log_size == *size)?;
+            let header = content.headers[at].clone();
+            let (height, block) = (header.height, header.hash());
+            let message = vote_message(&self.genesis.digest(), VoteKind::Precommit, height, 0, Some(&block));
+            let signatures = [(consensus().did(), consensus().sign(&message))].into();
+            let certificate = CommitCertificate { height, round: 0, block, signatures };
+            Some(DecidedHeader { parent: at.checked_sub(1).map(|before| content.headers[before].clone()), header, certificate })
+        };
+        let history = MemberHistory { start: HistoryStart::Genesis(self.genesis.clone()), steps: Vec::new() };
+        Ok(sizes.iter().map(decided).collect::<Option<_>>().map(|headers| Decisions { history, headers }))
     }
 
     async fn add_cosignature(&self, size: u64, line: &str) -> Result<bool, NotaryError> {

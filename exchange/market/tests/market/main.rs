@@ -5,6 +5,7 @@ mod audit;
 mod datasets;
 mod dispatch;
 mod driving;
+mod evidence;
 mod log;
 mod money;
 mod terms;

@@ -4,6 +4,7 @@
 mod cast;
 mod processes;
 mod seed;
+mod validators;
 
 use crate::{
     exit::{ExitCode, Failure, Outcome},
@@ -33,6 +34,9 @@ pub struct Arguments {
     /// Where the workers' control plane listens; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8081")]
     grpc_listen: String,
+    /// Members of the exchange's channel, each with a validator: the exchange, and nodes of others.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(validators::VALIDATORS_MAX)))]
+    validators: u8,
     /// Seed, print what there is, and stop.
     #[arg(long)]
     once: bool,

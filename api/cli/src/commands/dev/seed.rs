@@ -4,6 +4,7 @@ use super::{
     Arguments,
     cast::{Cast, Member},
     processes::Processes,
+    validators,
 };
 use crate::{
     client::Client,
@@ -61,12 +62,17 @@ pub async fn start_exchange(
     let enrolment = envelope(&enrolment(&cast.operator), &cast.operator.key)?;
     let enrolment_path = cast.operator.home.join("enrolment.json");
     files::write_public(&enrolment_path, &enrolment.to_json())?;
-    admin::bootstrap(&serve::Settings::of(Some(&data_dir), None)?, &enrolment_path).await?;
-    let text = data_dir.display().to_string();
-    processes.start(
-        "exchange",
-        &["serve", "--data-dir", &text, "--rest-listen", &arguments.rest_listen, "--grpc-listen", &arguments.grpc_listen],
-    )?;
+    let config = match arguments.validators {
+        1 => None,
+        count => Some(validators::start(count, home, &data_dir, cast, processes, output).await?),
+    };
+    admin::bootstrap(&serve::Settings::of(Some(&data_dir), config.as_deref())?, &enrolment_path).await?;
+    let text = |path: &Path| path.display().to_string();
+    let (data_dir_text, config) = (text(&data_dir), config.as_deref().map(text));
+    let mut command = vec!["serve", "--data-dir", &data_dir_text];
+    command.extend(["--rest-listen", &arguments.rest_listen, "--grpc-listen", &arguments.grpc_listen]);
+    command.extend(config.iter().flat_map(|config| ["--config", config]));
+    processes.start("exchange", &command)?;
     let path = data_dir.join("exchange.json");
     processes.wait_for_file("exchange", &path).await?;
     Exchange::read(&path)
@@ -175,13 +181,13 @@ fn worker_configuration(
 }
 
 /// Addresses that were free a moment ago. Fixed, so that a worker that is started again is found where it was.
-fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], Failure> {
+pub fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], Failure> {
     // All at once, so that no address comes twice.
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0"));
     let addresses = listeners.iter().map(|listener| listener.as_ref().ok()?.local_addr().ok()).collect::<Option<Vec<_>>>();
     addresses
         .and_then(|found| found.try_into().ok())
-        .ok_or_else(|| Failure::new(ExitCode::Failed, "there is no free port for the workers on this machine"))
+        .ok_or_else(|| Failure::new(ExitCode::Failed, "there are no free ports on this machine"))
 }
 
 /// The dataset's name and file of a provider.

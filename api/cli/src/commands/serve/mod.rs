@@ -3,11 +3,12 @@
 mod settings;
 mod tasks;
 
-pub use settings::Settings;
+pub use settings::{RestTls, Settings};
 
 use crate::{
-    adapters::{FolderBackups, NodeNotary},
+    adapters::{FolderBackups, NodeChain, NodeNotary, Strangers},
     commands::dev::stop_signal,
+    consortium,
     exchange_keys::ExchangeKeys,
     exit::{Failure, Outcome},
     files,
@@ -18,10 +19,12 @@ use clap::Args;
 use entrepot_api_server::{
     AppState,
     ambient::{SystemClock, SystemEntropy},
-    backup, router, serve, tls,
+    backup,
+    chain::{self, ChainLimits, ChainState, Submissions},
+    router, serve, tls,
     workforce::{self, Registry},
 };
-use entrepot_chain_node::{Node, NodeConfig, NodeKeys, SoleMember};
+use entrepot_chain_node::{Mesh, Node, NodeConfig};
 use entrepot_chain_statement::SigningKey;
 use entrepot_exchange_domain::Clock;
 use entrepot_exchange_market::{
@@ -34,6 +37,7 @@ use entrepot_exchange_market::{
 use entrepot_exchange_store::Store;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -103,6 +107,8 @@ pub struct Exchange {
     keys: ExchangeKeys,
     pub market: Arc<Market>,
     node: Node,
+    /// The links to other members, should there be any.
+    mesh: Option<Arc<Mesh>>,
     registry: Arc<Registry>,
 }
 
@@ -113,12 +119,18 @@ impl Exchange {
         let keys = ExchangeKeys::open(&settings.data_dir, &settings.grpc_names)?;
         keys.check_names(&settings.grpc_names)?;
         let copy = |key: &SigningKey| SigningKey::from_seed(&key.seed());
-        let node = Node::open(
-            node_config(settings),
-            NodeKeys { log: copy(&keys.log.signing), cosigning: copy(&keys.exchange.witness) },
-            SoleMember::default(),
-        )
-        .map_err(anyhow::Error::from)?;
+        let config = node_config(settings, &keys)?;
+        let (node, mesh) = match &settings.consortium {
+            None => {
+                let alone = keys.node().sole_member(&config.genesis);
+                (Node::open(config, keys.node(), alone).map_err(anyhow::Error::from)?, None)
+            }
+            Some(others) => {
+                let folder = settings.data_dir.join("consensus");
+                let (seat, mesh) = consortium::seat(others, &config.genesis, &keys.node(), folder).await?;
+                (Node::open(config, keys.node(), seat).map_err(anyhow::Error::from)?, Some(mesh))
+            }
+        };
         let store = Store::open(&database(&settings.data_dir)).await.map_err(anyhow::Error::from)?;
         let registry = Arc::new(Registry::default());
         let market = Arc::new(Market {
@@ -131,7 +143,7 @@ impl Exchange {
             job_limits: settings.job_limits.limits(),
             bell: Bell::default(),
         });
-        Ok(Self { keys, market, node, registry })
+        Ok(Self { keys, market, node, mesh, registry })
     }
 
     /// Listens, drives jobs, anchors, gathers cosignatures, until `stop`.
@@ -150,7 +162,12 @@ impl Exchange {
 
         let tasks = Tasks::new(stop);
         let stop = tasks.stop.clone();
-        let rest_stop = stop.clone();
+        // Nobody is connected to a channel's only member.
+        let mesh = self.mesh.clone();
+        let connected = move || mesh.as_ref().map_or_else(BTreeSet::new, |mesh| mesh.connected());
+        let reader = NodeChain::new(self.node.clone(), Arc::new(connected), Strangers::Refused);
+        let chain = ChainState::new(Arc::new(reader), Submissions::Closed, ChainLimits::default(), stop.clone());
+        let (routes, rest_stop) = (chain::attach(routes, chain), stop.clone());
         tasks.spawn("REST", async move {
             serve::serve(rest, routes, rest_tls, serve::Patience::default(), rest_stop).await;
             Ok(())
@@ -211,7 +228,7 @@ impl Exchange {
             "rest": url(&settings.rest_url, "rest_url", scheme, rest)?,
             "grpc": url(&settings.grpc_url, "grpc_url", "https", grpc)?,
             "grpc_ca": certificate,
-            "origin": origin(settings),
+            "origin": self.node.origin(),
             "log_key": self.node.log_vkey().to_string(),
             "validator": self.node.validator_vkey().to_string(),
         }))
@@ -219,7 +236,7 @@ impl Exchange {
 }
 
 /// What an earlier run published says where that one listened.
-fn withdraw(path: &Path) -> Outcome {
+pub fn withdraw(path: &Path) -> Outcome {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Failure::bad_input(format!("cannot remove {}: {error}", path.display())))
@@ -229,7 +246,7 @@ fn withdraw(path: &Path) -> Outcome {
 }
 
 /// Renamed into place once the listeners are open: whoever waits for the file can connect.
-fn publish(path: &Path, description: &Value) -> Outcome {
+pub fn publish(path: &Path, description: &Value) -> Outcome {
     let partial = path.with_extension("json.partial");
     let text = serde_json::to_string_pretty(description).map_err(anyhow::Error::from)?;
     fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(anyhow::Error::from)?;
@@ -237,7 +254,7 @@ fn publish(path: &Path, description: &Value) -> Outcome {
 }
 
 /// A chain that can no longer write ends the process, which would else serve without evidence.
-async fn watch(node: Node, stop: CancellationToken) -> Result<(), anyhow::Error> {
+pub async fn watch(node: Node, stop: CancellationToken) -> Result<(), anyhow::Error> {
     while tokio::time::timeout(Duration::from_secs(1), stop.cancelled()).await.is_err() {
         if let Some(why) = node.failure() {
             anyhow::bail!(why);
@@ -246,15 +263,10 @@ async fn watch(node: Node, stop: CancellationToken) -> Result<(), anyhow::Error>
     Ok(())
 }
 
-async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Failure> {
+pub async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         Failure::bad_input(format!("cannot listen on {address} ({setting}): {error}; choose another port, or 0 for a free one"))
     })
-}
-
-/// The log's name.
-fn origin(settings: &Settings) -> String {
-    format!("entrepot/{}", settings.channel)
 }
 
 /// The database file of a data folder.
@@ -263,6 +275,10 @@ pub fn database(data_dir: &Path) -> PathBuf {
 }
 
 /// Where and what this exchange's node is.
-pub fn node_config(settings: &Settings) -> NodeConfig {
-    NodeConfig { path: settings.data_dir.join("chain"), origin: origin(settings), clock: Arc::new(|| SystemClock.now()) }
+pub fn node_config(settings: &Settings, keys: &ExchangeKeys) -> Result<NodeConfig, Failure> {
+    let genesis = match &settings.consortium {
+        None => keys.genesis(&settings.data_dir, &settings.channel)?,
+        Some(others) => consortium::read_genesis(&others.genesis)?,
+    };
+    Ok(NodeConfig { path: settings.data_dir.join("chain"), genesis, clock: Arc::new(|| SystemClock.now()) })
 }

@@ -1,6 +1,6 @@
 //! The settings of an exchange: their names, defaults and rules.
 
-use crate::{exit::Failure, settings};
+use crate::{consortium::ConsortiumSettings, exit::Failure, settings};
 use entrepot_exchange_domain::job::JobLimits;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,8 @@ pub struct Settings {
     /// The channel whose log receipts go to.
     #[serde(default = "channel_default")]
     pub channel: String,
+    /// The channel's other members. Without it, the exchange's channel has one member, the exchange.
+    pub consortium: Option<ConsortiumSettings>,
     /// How long a job may take.
     #[serde(default)]
     pub job_limits: JobLimitSettings,

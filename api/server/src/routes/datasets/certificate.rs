@@ -2,6 +2,7 @@
 
 use crate::{AppState, Caller, Problem, error::ProblemBody, extract::IdPath, schema::EnvelopeSchema};
 use axum::{Json, extract::State};
+use entrepot_chain_log::bundle::{BundleEntry, Decisions};
 use entrepot_chain_statement::{Envelope, ids::DatasetId};
 use entrepot_exchange_market::dataset;
 use serde::Serialize;
@@ -14,13 +15,17 @@ pub(super) struct Certificate {
     format: &'static str,
     /// One: the registration.
     entries: Vec<CertificateEntry>,
+    /// That the channel's members decided on the checkpoint, for whoever trusts its genesis; absent if the log cannot show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    decisions: Option<Decisions>,
 }
 
 /// A statement and its proof.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CertificateEntry {
     /// `rights`
-    name: &'static str,
+    name: String,
     /// The signed registration.
     #[schema(value_type = EnvelopeSchema)]
     envelope: Envelope,
@@ -48,6 +53,7 @@ pub(super) async fn handler(
     IdPath(dataset_id): IdPath<DatasetId>,
 ) -> Result<Json<Certificate>, Problem> {
     let found = dataset::certificate(&app.market, caller.viewer(), &dataset_id).await?;
-    let entry = CertificateEntry { name: "rights", envelope: found.rights, proof: found.proof };
-    Ok(Json(Certificate { format: "entrepot.certificate.v1", entries: vec![entry] }))
+    let entry = |BundleEntry { name, envelope, proof }| CertificateEntry { name, envelope, proof };
+    let entries = found.entries.into_iter().map(entry).collect();
+    Ok(Json(Certificate { format: "entrepot.certificate.v1", entries, decisions: found.decisions }))
 }

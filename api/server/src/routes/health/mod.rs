@@ -16,7 +16,7 @@ pub fn router() -> OpenApiRouter<AppState> {
 
 /// Whether the process answers at all.
 #[utoipa::path(get, path = "/livez", tag = "health", operation_id = "livez", responses((status = 200, description = "Alive.", body = String)))]
-async fn livez() -> &'static str {
+pub(crate) async fn livez() -> &'static str {
     "alive\n"
 }
 
@@ -37,7 +37,7 @@ async fn readyz(State(app): State<AppState>) -> Result<&'static str, Problem> {
     Ok("ready\n")
 }
 
-fn not_ready(detail: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
+pub(crate) fn not_ready(detail: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
     tracing::error!(error, "not ready");
     Problem::new(RefusalKind::Unavailable, "not_ready", detail)
 }

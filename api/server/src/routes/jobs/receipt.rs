@@ -15,7 +15,7 @@ use entrepot_exchange_market::deliver;
     params(("job_id" = String, Path, description = "The job.")),
     security(("bearer" = [])),
     responses(
-        (status = 200, description = "`entrepot.receipt.v1`: entries with name, envelope, and proof or null while the log has it pending.", body = Object),
+        (status = 200, description = "`entrepot.receipt.v1`: entries with name, envelope, and proof or null while the log has it pending; and `decisions`, if the log can show that its members decided.", body = Object),
         (status = "default", description = "Refused.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -1,7 +1,7 @@
 //! The log's checkpoints.
 
-use crate::{AppState, Problem, error::ProblemBody, extract::QueryOf};
-use axum::{extract::State, response::Response};
+use crate::{Problem, error::ProblemBody, extract::QueryOf, log::LogState};
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -26,10 +26,7 @@ pub(super) struct CheckpointQuery {
         (status = "default", description = "Refused.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn handler(State(app): State<AppState>, QueryOf(query): QueryOf<CheckpointQuery>) -> Result<Response, Problem> {
-    let found = match query.size {
-        Some(size) => app.market.notary.checkpoint_at(size).await?,
-        None => app.market.notary.checkpoint().await?,
-    };
-    Ok(super::text(found.ok_or_else(|| super::no_checkpoint(query.size))?.note))
+pub(super) async fn handler(log: LogState, QueryOf(query): QueryOf<CheckpointQuery>) -> Result<Response, Problem> {
+    let found = log.checkpoint(query.size).await?;
+    Ok(super::text(found.ok_or_else(|| super::no_checkpoint(query.size))?))
 }

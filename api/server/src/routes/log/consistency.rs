@@ -1,7 +1,7 @@
 //! Proofs that the log only grew.
 
-use crate::{AppState, Problem, error::ProblemBody, extract::QueryOf};
-use axum::{Json, extract::State};
+use crate::{Problem, error::ProblemBody, extract::QueryOf, log::LogState};
+use axum::Json;
 use entrepot_exchange_domain::RefusalKind;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -42,10 +42,10 @@ pub(super) struct ConsistencyBody {
     ),
 )]
 pub(super) async fn handler(
-    State(app): State<AppState>,
+    log: LogState,
     QueryOf(ConsistencyQuery { from, to }): QueryOf<ConsistencyQuery>,
 ) -> Result<Json<ConsistencyBody>, Problem> {
-    let proof = app.market.notary.consistency(from, to).await?.ok_or_else(|| {
+    let proof = log.consistency(from, to).await?.ok_or_else(|| {
         Problem::new(RefusalKind::Invalid, "invalid_range", "`from` is at most `to`, and `to` at most the log's size")
             .hint("/v1/log/checkpoint names the log's size")
     })?;

@@ -4,6 +4,7 @@ mod checkpoint;
 mod consistency;
 mod proof;
 mod tile;
+mod witness;
 
 use crate::{AppState, Problem};
 use axum::{
@@ -19,14 +20,19 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 #[openapi(paths(tile::handler))]
 struct TileApi;
 
-/// The resource's endpoints.
-pub fn router() -> OpenApiRouter<AppState> {
+/// The resource's endpoints, in whatever router: the log comes with each request.
+pub fn router<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     // A path within a path is axum's to route; OpenAPI has no word for it.
     OpenApiRouter::with_openapi(TileApi::openapi())
         .route("/v1/log/tile/{*path}", get(tile::handler))
         .routes(routes!(checkpoint::handler))
         .routes(routes!(proof::handler))
         .routes(routes!(consistency::handler))
+}
+
+/// The endpoints of witnesses, which a market knows.
+pub fn witnesses() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(witness::enrol)).routes(routes!(witness::cosign))
 }
 
 /// C2SP formats are text.

@@ -1,10 +1,7 @@
 //! Proofs that an entry is in the log.
 
-use crate::{AppState, Problem, error::ProblemBody, extract::QueryOf};
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use crate::{Problem, error::ProblemBody, extract::QueryOf, log::LogState};
+use axum::{extract::Path, response::Response};
 use entrepot_chain_statement::Hash;
 use entrepot_exchange_domain::RefusalKind;
 use serde::Deserialize;
@@ -31,20 +28,15 @@ pub(super) struct ProofQuery {
         (status = "default", description = "Refused.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn handler(
-    State(app): State<AppState>,
-    Path(entry): Path<String>,
-    QueryOf(query): QueryOf<ProofQuery>,
-) -> Result<Response, Problem> {
-    let notary = &app.market.notary;
+pub(super) async fn handler(log: LogState, Path(entry): Path<String>, QueryOf(query): QueryOf<ProofQuery>) -> Result<Response, Problem> {
     // A leaf first: 64 digits may all be decimal.
     let proof = match (entry.parse::<Hash>(), entry.parse::<u64>()) {
-        (Ok(leaf), _) if query.size.is_none() => notary.proof(&leaf).await?,
+        (Ok(leaf), _) if query.size.is_none() => log.proof(&leaf).await?,
         (Ok(_), _) => {
             return Err(Problem::new(RefusalKind::Invalid, "invalid_query", "`size` goes with the index of an entry")
                 .hint("the proof without `size` names the index"));
         }
-        (_, Ok(index)) => notary.proof_at(index, query.size).await?,
+        (_, Ok(index)) => log.proof_at(index, query.size).await?,
         _ => return Err(Problem::not_found("entry")),
     };
     let missing = || {

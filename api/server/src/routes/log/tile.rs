@@ -1,8 +1,8 @@
 //! The log in pieces that anyone may copy and keep: whoever has all of them needs no proofs from us.
 
-use crate::{AppState, Problem, error::ProblemBody};
+use crate::{Problem, error::ProblemBody, log::LogState};
 use axum::{
-    extract::{Path, State},
+    extract::Path,
     http::header,
     response::{IntoResponse, Response},
 };
@@ -31,7 +31,7 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
         (status = "default", description = "Refused.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn handler(State(app): State<AppState>, Path(path): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn handler(log: LogState, Path(path): Path<String>) -> Result<Response, Problem> {
     let tile: Tile = path.parse().map_err(|error: entrepot_chain_log::TilePathError| {
         Problem::new(RefusalKind::NotFound, "no_such_tile", error.to_string()).hint("paths are those of c2sp.org/tlog-tiles")
     })?;
@@ -39,6 +39,6 @@ pub(super) async fn handler(State(app): State<AppState>, Path(path): Path<String
         Problem::new(RefusalKind::NotFound, "no_such_tile", "the log does not cover this tile yet")
             .hint("a checkpoint tells which tiles there are; of the last one in a row, ask for a part: `.p/{width}`")
     };
-    let bytes = app.market.notary.tile(&tile).await?.ok_or_else(missing)?;
+    let bytes = log.tile(&tile).await?.ok_or_else(missing)?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, FOR_EVER)], bytes).into_response())
 }

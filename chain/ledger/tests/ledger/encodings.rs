@@ -1,0 +1,201 @@
+//! Pinned encodings; what hostile bytes do not do.
+
+use crate::support::{Node, Stored, consortium, genesis, key, keys, leaf, member, organisation, transaction};
+use entrepot_chain_ledger::{
+    Block, DecodeError, KnownKeys, LeafTransaction, MembersAction, MembersChange, MembersTransaction, Outcome, Rejection, Right,
+    RightAction, RightKind, RightRecord, RightTransaction, Signatures, State, Transaction,
+    consortium::{Member, MemberRole, VotingRule},
+};
+use entrepot_chain_log::Frontier;
+use entrepot_chain_statement::{Hash, Timestamp};
+use proptest::prelude::*;
+
+/// A transaction of each kind, and of each that a kind can be.
+fn every_kind() -> Vec<(&'static str, Transaction)> {
+    let genesis = genesis().digest();
+    let joins = || member(3, MemberRole::Regulator);
+    let actions = [
+        ("join", MembersAction::Propose(MembersChange::Join(joins()))),
+        ("leave", MembersAction::Propose(MembersChange::Leave(key(5).did()))),
+        ("replace", MembersAction::Propose(MembersChange::Replace { leaves: key(5).did(), joins: joins() })),
+        ("rule", MembersAction::Propose(MembersChange::SetRule(VotingRule::RegulatorVeto))),
+        ("vote", MembersAction::Vote { proposal: Hash([7; 32]), approve: true }),
+        ("rotation", MembersAction::RotateKeys(keys(3, 1))),
+    ];
+    let records = [
+        ("initial", RightAction::Initial { leaf: Hash([8; 32]), holder: key(1).did(), expires: Some(Timestamp(9)) }),
+        ("transfer", RightAction::Transfer { to: key(2).did() }),
+        ("change", RightAction::Change { leaf: Hash([8; 32]) }),
+        ("renewal", RightAction::Renewal { expires: None }),
+        ("cancellation", RightAction::Cancellation),
+        ("dispute", RightAction::Dispute { claimant: Some(key(3).did()) }),
+        ("resolution", RightAction::Resolve { holder: key(2).did() }),
+    ];
+    let record = |action| RightRecord { right: Hash([6; 32]), kind: RightKind::Process, number: 4, action };
+    let right = |action| RightTransaction::sign(&genesis, record(action), &[&key(1), &key(2)], 5, &key(9)).into();
+    let members = |action| MembersTransaction::sign(&genesis, action, 5, &organisation(100)).into();
+    let mut all: Vec<(&'static str, Transaction)> = vec![("leaf", transaction(1, 1).into())];
+    all.extend(actions.map(|(name, action)| (name, members(action))));
+    all.extend(records.map(|(name, action)| (name, right(action))));
+    all
+}
+
+#[test]
+fn encodings_never_change() {
+    let mut node = Node::new();
+    let (block, _) = node.submit(1_700_000_000_000, vec![transaction(1, 1), transaction(2, 2)]);
+    let block = block.expect("a block");
+    let mut pinned = vec![
+        ("genesis".to_owned(), genesis().digest()),
+        ("block".to_owned(), block.hash()),
+        ("block bytes".to_owned(), Hash::of(&[&block.encode()])),
+        ("state bytes".to_owned(), Hash::of(&[&node.state.encode()])),
+        ("log root".to_owned(), node.state.log_root()),
+        ("state root".to_owned(), node.state.state_root()),
+    ];
+    for (name, transaction) in every_kind() {
+        pinned.push((name.to_owned(), transaction.hash()));
+    }
+    let expected = [
+        ("genesis", "aaffe8dfc53702ecab3e9f4e2a5270d8f367727942e199b327bee659758d45db"),
+        ("block", "7f7d6f1a294eb172a7c85aca7a89e5fdd53dc5f79f2bc4d6f47e8ed2decb7623"),
+        ("block bytes", "8965cafa6711f8bdbfb65f682c916b638eb916972fc18d7fad33f7db807a341a"),
+        ("state bytes", "e78c82c3caabfa9f3f4d58dbd757aebbebfb2fbcafaddbc5e78cf5af8d30234a"),
+        ("log root", "f41e9bd200bb48e94609fe3a5ea7c05d14438c0334e7dad961ab25f113185f14"),
+        ("state root", "0791427f42969ea6936bfe1b0c294f78a4684770d71cc1212da9815df05866c0"),
+        ("leaf", "aeb90b66e9920fdb3187a4c5740ce72cb53ce1f7d43d6278dcbc4fcbf36d6970"),
+        ("join", "aa69d50bd076463c182527163c9f29c3b417188c05dadf9aa36514d70ab2d00f"),
+        ("leave", "a2a594afe538c9ad940eea80fc737ae1b77651abfbf290052364efd3cb52760c"),
+        ("replace", "99613bbb7805b168f177a554c0b4c0c71ee17b2e63389db424699afa7f40ba88"),
+        ("rule", "37ee4f93a636f19a8431295b4965a08714408325e4f6837c34e0e6f4ce60fd8b"),
+        ("vote", "cd0fc836796ccdcc7e322a514608af174505c301e3a324b64d8f968f33919b07"),
+        ("rotation", "b121b50a1ac5a2d400987db065761fa67ff3a709908a60716df98f72e37464ba"),
+        ("initial", "a0677b08bc31b1fa3dd395c740cd3d1afe29a773b01cfd5d777ac92ed3030d2d"),
+        ("transfer", "26c3006a6d59cb04f6652095e126a291e39924088aabeb5dd40b4eb7471f1458"),
+        ("change", "6d318a07228dce1ee7fb702ba47f9301b78fb4319538d54e5d9b072c255cbc63"),
+        ("renewal", "9a6d4e8279190431410543b026a2f79045e0f046e22a64a578fab701b03e4cf0"),
+        ("cancellation", "6ffb99a3ce5ee3277e0276027b7c7cd2f3f6a6835d165e5815941ba2b4da51a8"),
+        ("dispute", "a73bc2bf1dc0856b67ec07db9c79b2f3e68cab55e6d5cee9148297dd5adba36a"),
+        ("resolution", "36ecd975c02d98264dad6ff5bc72a2c92e6df73951bb82278e2af2f3f4d0f91b"),
+    ];
+    let pinned: Vec<_> = pinned.into_iter().map(|(name, hash)| (name, hash.to_string())).collect();
+    let expected: Vec<_> = expected.map(|(name, hash): (&str, &str)| (name.to_owned(), hash.to_owned())).into();
+    assert_eq!(pinned, expected);
+}
+
+#[test]
+fn what_is_encoded_is_decoded_and_nothing_else() {
+    let mut node = Node::new();
+    let (block, _) = node.submit(5, vec![transaction(1, 1), transaction(2, 2)]);
+    let block = block.expect("a block");
+    let bytes = block.encode();
+    assert_eq!(Block::decode(&bytes, &mut KnownKeys::default()).as_ref(), Ok(&block));
+    for cut in 0..bytes.len() {
+        assert!(Block::decode(&bytes[..cut], &mut KnownKeys::default()).is_err(), "cut at {cut}");
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert_eq!(Block::decode(&longer, &mut KnownKeys::default()), Err(DecodeError::Long));
+
+    for (name, transaction) in every_kind() {
+        let bytes = transaction.encode();
+        assert_eq!(Transaction::decode(&bytes, &mut KnownKeys::default()), Ok(transaction), "{name}");
+        for cut in 0..bytes.len() {
+            assert!(Transaction::decode(&bytes[..cut], &mut KnownKeys::default()).is_err(), "{name} cut at {cut}");
+        }
+        assert!(Transaction::decode(&[&bytes[..], &[0]].concat(), &mut KnownKeys::default()).is_err(), "{name} and more");
+    }
+
+    let state = node.state.encode();
+    let load = |size| Frontier::load(&node.tree, size);
+    assert_eq!(State::decode(&state, load).expect("decodes"), node.state);
+    assert!(State::decode(&state, |_| Ok::<_, ()>(Frontier::default())).is_err(), "another tree");
+}
+
+#[test]
+fn what_could_not_be_decoded_again_makes_no_block() {
+    let mut node = Node::new();
+    let genesis = genesis().digest();
+    let name = "x".repeat(65);
+    let change = MembersAction::Propose(MembersChange::Join(Member { name, ..member(3, MemberRole::Member) }));
+    let mut wide = leaf(1);
+    wide.binds = (0..17).map(|seed| key(seed).did()).collect();
+    let record = RightRecord { right: Hash([6; 32]), kind: RightKind::Process, number: 0, action: RightAction::Cancellation };
+    let signers: Vec<_> = (0..17).map(key).collect();
+    let transactions: [Transaction; 3] = [
+        MembersTransaction::sign(&genesis, change, 1, &organisation(100)).into(),
+        LeafTransaction::sign(&genesis, wide, 1, &key(9)).into(),
+        RightTransaction::sign(&genesis, record, &signers.iter().collect::<Vec<_>>(), 1, &key(9)).into(),
+    ];
+    for transaction in transactions {
+        assert!(Transaction::decode(&transaction.encode(), &mut KnownKeys::default()).is_err());
+        let (block, outcomes) = node.submit(1, vec![transaction]);
+        assert_eq!((block, outcomes), (None, vec![Outcome::Rejected(Rejection::TooLong)]));
+    }
+}
+
+#[test]
+fn no_flipped_bit_of_a_block_is_accepted() {
+    let mut node = Node::new();
+    let (block, _) = node.submit(5, vec![transaction(1, 1), transaction(2, 2)]);
+    let bytes = block.expect("a block").encode();
+    let genesis = State::genesis(&genesis()).expect("a genesis");
+    // The moment of a block is the orderer's word: any that is not before the last block is as good.
+    let time = 1 + 8 + 32..1 + 8 + 32 + 8;
+    for at in (0..bytes.len()).filter(|at| !time.contains(at)) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        let Ok(block) = Block::decode(&flipped, &mut KnownKeys::default()) else { continue };
+        assert!(genesis.apply(&Stored::default(), &block, Signatures::Check).is_err(), "byte {at}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let mut known = KnownKeys::default();
+        if let Ok(block) = Block::decode(&bytes, &mut known) {
+            prop_assert_eq!(block.encode(), bytes.clone());
+        }
+        if let Ok(right) = Right::decode(&bytes) {
+            prop_assert_eq!(right.encode(), bytes.clone());
+        }
+        let _ = State::decode(&bytes, |_| Ok::<_, ()>(Frontier::default()));
+        if let Ok(transaction) = Transaction::decode(&bytes, &mut known) {
+            prop_assert_eq!(transaction.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_changed_transaction_is_another_or_none(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let mut all = every_kind();
+        let (_, original) = all.swap_remove(which.index(all.len()));
+        let bytes = original.encode();
+        let mut changed = bytes.clone();
+        changed[at.index(bytes.len())] ^= 1 << bit;
+        if let Ok(decoded) = Transaction::decode(&changed, &mut KnownKeys::default()) {
+            prop_assert_eq!(decoded.encode(), changed);
+            prop_assert_ne!(decoded.hash(), original.hash());
+            prop_assert_eq!(Node::new().one(decoded), Outcome::Rejected(Rejection::BadSubmitterSignature));
+        }
+    }
+
+    #[test]
+    fn a_changed_state_is_another_or_none(at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let mut node = Node::founded(&consortium(VotingRule::Unanimous, (1..4).map(|seed| member(seed, MemberRole::Member)).collect()));
+        let change = MembersAction::Propose(MembersChange::Leave(organisation(2).did()));
+        node.one(MembersTransaction::sign(&node.state.genesis_digest(), change, 1, &organisation(1)));
+        let bytes = node.state.encode();
+        let decode = |bytes: &[u8]| State::decode(bytes, |size| Frontier::load(&node.tree, size));
+        prop_assert_eq!(&decode(&bytes).expect("decodes"), &node.state);
+        let mut changed = bytes.clone();
+        let at = at.index(bytes.len());
+        prop_assert!(decode(&bytes[..at]).is_err());
+        changed[at] ^= 1 << bit;
+        if let Ok(decoded) = decode(&changed) {
+            prop_assert_eq!(decoded.encode(), changed);
+            prop_assert_ne!(decoded, node.state.clone());
+        }
+    }
+}

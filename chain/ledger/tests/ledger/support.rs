@@ -1,0 +1,158 @@
+//! A node that keeps what the ledger hands it, keys, and statements.
+
+use entrepot_chain_ledger::{
+    Applied, Block, Leaf, LeafTransaction, Lookup, LookupError, Outcome, Signatures, State, Submission, Transaction,
+    consortium::{Genesis, Member, MemberKeys, MemberRole, Members, VotingRule},
+    state_tree::{StateNode, StateNodes, value},
+};
+use entrepot_chain_log::MerkleTree;
+use entrepot_chain_statement::{Envelope, Hash, Money, SigningKey, Timestamp, ids::JobId, statements::Refund};
+use std::collections::{BTreeMap, HashMap};
+
+pub const ORIGIN: &str = "entrepot/test";
+
+/// Keeps what a node would.
+#[derive(Clone, Default)]
+pub struct Stored {
+    leaves: HashMap<Hash, u64>,
+    entries: BTreeMap<Hash, Vec<u8>>,
+    nodes: BTreeMap<Hash, StateNode>,
+}
+
+impl StateNodes for Stored {
+    type Error = LookupError;
+    fn state_node(&self, name: &Hash) -> Result<Option<StateNode>, LookupError> {
+        Ok(self.nodes.get(name).copied())
+    }
+}
+
+impl Lookup for Stored {
+    fn index_of(&self, leaf: &Hash) -> Result<Option<u64>, LookupError> {
+        Ok(self.leaves.get(leaf).copied())
+    }
+
+    fn entry(&self, value: &Hash) -> Result<Option<Vec<u8>>, LookupError> {
+        Ok(self.entries.get(value).cloned())
+    }
+}
+
+/// A node: its state, what it stored, and the tree that its nodes make.
+#[derive(Clone)]
+pub struct Node {
+    pub state: State,
+    pub stored: Stored,
+    pub tree: MerkleTree,
+}
+
+impl Node {
+    pub fn new() -> Self {
+        Self::founded(&genesis())
+    }
+
+    pub fn founded(genesis: &Genesis) -> Self {
+        Self { state: State::genesis(genesis).expect("a genesis"), stored: Stored::default(), tree: MerkleTree::new() }
+    }
+
+    /// Keeps what a block did.
+    pub fn keep(&mut self, applied: Applied) {
+        for (index, leaf) in (self.state.log_size()..).zip(&applied.leaves) {
+            self.stored.leaves.insert(*leaf, index);
+            self.tree.push(&leaf.0);
+        }
+        self.stored.nodes.extend(applied.state_nodes.added);
+        self.stored.entries.extend(applied.entries);
+        self.state = applied.state;
+    }
+
+    /// What the state's root says of an entry.
+    pub fn committed(&self, key: &Hash) -> Option<Hash> {
+        value(&self.state.state_root(), key, &self.stored).expect("reads")
+    }
+
+    /// Drafts a block, keeps it, and answers.
+    pub fn submit<T: Into<Transaction>>(&mut self, at: i64, transactions: Vec<T>) -> (Option<Block>, Vec<Outcome>) {
+        let transactions = transactions.into_iter().map(Into::into).collect();
+        let submissions = Submission::check(&self.state.genesis_digest(), transactions);
+        let draft = self.state.draft(&self.stored, Timestamp(at), submissions).expect("lookups work");
+        if let Some(block) = &draft.block {
+            let applied = self.state.apply(&self.stored, block, Signatures::Check).expect("what is drafted can be applied");
+            assert_eq!((&applied.state, &applied.entries), (&draft.applied.state, &draft.applied.entries), "a follower agrees");
+        }
+        let outcomes = draft.applied.verdicts.iter().map(|verdict| verdict.outcome.clone()).collect();
+        self.keep(draft.applied);
+        (draft.block, outcomes)
+    }
+
+    pub fn one(&mut self, transaction: impl Into<Transaction>) -> Outcome {
+        self.submit(1, vec![transaction.into()]).1.remove(0)
+    }
+
+    /// A block without transactions.
+    pub fn pass(&mut self) -> Block {
+        let draft = self.state.draft_empty(&self.stored, Timestamp(1)).expect("lookups work");
+        self.keep(draft.applied);
+        draft.block.expect("a block")
+    }
+}
+
+pub fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32])
+}
+
+/// The key of an organisation.
+pub fn organisation(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[[seed; 31].as_slice(), &[1]].concat().try_into().expect("32 bytes"))
+}
+
+/// The keys of a member's node; `turn` tells later ones from the first.
+pub fn keys(seed: u8, turn: u8) -> MemberKeys {
+    let did = |purpose: u8| {
+        let mut bytes = [seed; 32];
+        (bytes[30], bytes[31]) = (turn, purpose);
+        SigningKey::from_seed(&bytes).did()
+    };
+    MemberKeys { consensus: did(2), cosigning: did(3), transport: did(4) }
+}
+
+pub fn member(seed: u8, role: MemberRole) -> Member {
+    Member { did: organisation(seed).did(), name: format!("member {seed}"), role, keys: keys(seed, 0) }
+}
+
+pub fn consortium(rule: VotingRule, members: Vec<Member>) -> Genesis {
+    Genesis::new(ORIGIN, rule, &Members::new(members).expect("members")).expect("a genesis")
+}
+
+pub fn genesis() -> Genesis {
+    Genesis::sole(ORIGIN, member(100, MemberRole::Member)).expect("a genesis")
+}
+
+/// A signed refund: any statement will do.
+pub fn envelope(seed: u64, signers: &[&SigningKey]) -> Envelope {
+    let refund = Refund {
+        job_id: JobId::compose(Timestamp(seed as i64), [3; 10]),
+        order: Hash([4; 32]),
+        hold: Hash([5; 32]),
+        amount: Money { amount_minor: 6, currency: "EUR".parse().expect("a currency") },
+        reason: "cancelled".to_owned(),
+        refunded_at: Timestamp(7),
+    };
+    let mut salt = [0; 32];
+    salt[..8].copy_from_slice(&seed.to_be_bytes());
+    let mut envelope = Envelope::sign(&refund, signers[0], salt).expect("signs");
+    for signer in &signers[1..] {
+        envelope.countersign(signer).expect("signs");
+    }
+    envelope
+}
+
+pub fn leaf(seed: u64) -> Leaf {
+    Leaf::of(&envelope(seed, &[&key(1), &key(2)])).expect("refunds are logged")
+}
+
+pub fn logged(leaf: Leaf, sequence: u64, key: &SigningKey) -> LeafTransaction {
+    LeafTransaction::sign(&genesis().digest(), leaf, sequence, key)
+}
+
+pub fn transaction(seed: u64, sequence: u64) -> LeafTransaction {
+    logged(leaf(seed), sequence, &key(9))
+}

@@ -1,0 +1,255 @@
+//! Transactions that wait for their block, in the order in which they came, each once; and who waits for their answers.
+
+use entrepot_chain_ledger::{Outcome, Submission, block::BLOCK_TRANSACTIONS_MAX};
+use entrepot_chain_log::consortium::HEADER_BYTES;
+use entrepot_chain_statement::{Did, Hash};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use tokio::sync::oneshot;
+
+/// Transactions that wait at most: some blocks full.
+pub(crate) const POOL_MAX: usize = 4 * BLOCK_TRANSACTIONS_MAX;
+/// Longest block that is proposed or accepted as a proposal: it has to reach every member within a round.
+pub const PROPOSAL_BYTES_MAX: usize = 4 << 20;
+/// Blocks after which a transaction of another member is forgotten: that member proposes it itself.
+const GOSSIP_BLOCKS_MAX: u64 = 16;
+/// Outcomes that are remembered for whoever submits again; those of leaves are found in the log.
+const RECENT_MAX: usize = 4 * BLOCK_TRANSACTIONS_MAX;
+
+/// A transaction whose signatures were checked, with its hash.
+pub(crate) struct Pooled {
+    pub hash: Hash,
+    pub submission: Submission,
+    /// Length of its encoding.
+    bytes: usize,
+    /// For the other members.
+    encoded: Option<Vec<u8>>,
+}
+
+impl Pooled {
+    /// Keeps the encoding only if other members are to be told.
+    pub fn new(submission: Submission, gossips: bool) -> Self {
+        let encoded = submission.transaction().encode();
+        Self { hash: submission.transaction().hash(), submission, bytes: encoded.len(), encoded: gossips.then_some(encoded) }
+    }
+
+    /// The encoding, once.
+    pub fn take_encoded(&mut self) -> Option<Vec<u8>> {
+        self.encoded.take()
+    }
+
+    pub fn submitter(&self) -> &Did {
+        self.submission.transaction().submitter()
+    }
+
+    pub fn sequence(&self) -> u64 {
+        self.submission.transaction().sequence()
+    }
+}
+
+/// Somebody who waits for the outcome of a transaction.
+#[derive(Clone, Copy)]
+pub(crate) struct Waiter {
+    batch: u64,
+    at: usize,
+}
+
+/// Transactions that were submitted together and are answered together.
+struct Batch {
+    outcomes: Vec<Option<Outcome>>,
+    open: usize,
+    answer: oneshot::Sender<Vec<Outcome>>,
+}
+
+/// Everybody who waits.
+#[derive(Default)]
+pub(crate) struct Batches {
+    batches: HashMap<u64, Batch>,
+    last: u64,
+}
+
+impl Batches {
+    /// Somebody waits for so many outcomes; a waiter for each.
+    pub fn open(&mut self, count: usize, answer: oneshot::Sender<Vec<Outcome>>) -> impl Iterator<Item = Waiter> + use<> {
+        self.last += 1;
+        let batch = self.last;
+        self.batches.insert(batch, Batch { outcomes: vec![None; count], open: count, answer });
+        (0..count).map(move |at| Waiter { batch, at })
+    }
+
+    /// Tells these the outcome. A submitter that has gone away is no error.
+    pub fn answer(&mut self, waiters: &[Waiter], outcome: &Outcome) {
+        for waiter in waiters {
+            let Some(batch) = self.batches.get_mut(&waiter.batch) else { continue };
+            if let Some(place @ None) = batch.outcomes.get_mut(waiter.at) {
+                *place = Some(outcome.clone());
+                batch.open -= 1;
+            }
+            if batch.open == 0
+                && let Some(batch) = self.batches.remove(&waiter.batch)
+            {
+                let _gone = batch.answer.send(batch.outcomes.into_iter().flatten().collect());
+            }
+        }
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+}
+
+struct Entry {
+    pooled: Pooled,
+    /// Nobody here: it is another member's.
+    waiters: Vec<Waiter>,
+    /// The height when it came.
+    since: u64,
+    /// Its submitter's number is not in turn yet: it is nothing to offer.
+    early: bool,
+}
+
+/// What waits.
+#[derive(Default)]
+pub(crate) struct Pool {
+    /// By arrival.
+    entries: BTreeMap<u64, Entry>,
+    arrivals: HashMap<Hash, u64>,
+    submitters: HashMap<Did, usize>,
+    last: u64,
+    early: usize,
+}
+
+impl Pool {
+    /// Whether another submission fits.
+    pub fn has_room(&self) -> bool {
+        self.entries.len() + BLOCK_TRANSACTIONS_MAX <= POOL_MAX
+    }
+
+    /// Whether something waits that could be in the next block.
+    pub fn offers(&self) -> bool {
+        self.entries.len() > self.early
+    }
+
+    /// Whether something waits that could not yet be in the next block.
+    pub fn has_early(&self) -> bool {
+        self.early > 0
+    }
+
+    /// Whether something of this submitter waits.
+    pub fn has_submitter(&self, submitter: &Did) -> bool {
+        self.submitters.contains_key(submitter)
+    }
+
+    /// Lets somebody wait, too, if the transaction waits already.
+    pub fn join(&mut self, hash: &Hash, waiter: Waiter) -> bool {
+        let Some(entry) = self.arrivals.get(hash).and_then(|arrival| self.entries.get_mut(arrival)) else { return false };
+        entry.waiters.push(waiter);
+        self.early -= usize::from(std::mem::take(&mut entry.early));
+        true
+    }
+
+    /// Takes one in; false if it waits already.
+    pub fn add(&mut self, pooled: Pooled, waiter: Option<Waiter>, height: u64) -> bool {
+        if self.arrivals.contains_key(&pooled.hash) {
+            return false;
+        }
+        match self.submitters.get_mut(pooled.submitter()) {
+            Some(count) => *count += 1,
+            None => _ = self.submitters.insert(pooled.submitter().clone(), 1),
+        }
+        self.last += 1;
+        self.arrivals.insert(pooled.hash, self.last);
+        self.entries.insert(self.last, Entry { pooled, waiters: waiter.into_iter().collect(), since: height, early: false });
+        true
+    }
+
+    /// The first that fit into a block. Those that came too early go last, by their numbers: what comes before them may be here by now.
+    pub fn next_block(&self) -> (Vec<Hash>, Vec<Submission>) {
+        let mut room = PROPOSAL_BYTES_MAX - HEADER_BYTES - 4;
+        let fits = |entry: &&Entry| match room.checked_sub(4 + entry.pooled.bytes) {
+            Some(rest) => {
+                room = rest;
+                true
+            }
+            None => false,
+        };
+        let mut early: Vec<_> = if self.has_early() { self.entries.values().filter(|entry| entry.early).collect() } else { Vec::new() };
+        early.sort_by_key(|entry| entry.pooled.sequence());
+        let all = self.entries.values().filter(|entry| !entry.early).chain(early);
+        let first = all.take(BLOCK_TRANSACTIONS_MAX).take_while(fits);
+        first.map(|entry| (entry.pooled.hash, entry.pooled.submission.clone())).unzip()
+    }
+
+    /// The checked transaction with this hash.
+    pub fn get(&self, hash: &Hash) -> Option<&Submission> {
+        let entry = self.entries.get(self.arrivals.get(hash)?)?;
+        Some(&entry.pooled.submission)
+    }
+
+    /// Takes one out; who waits for it.
+    pub fn take(&mut self, hash: &Hash) -> Option<(Pooled, Vec<Waiter>)> {
+        let entry = self.entries.remove(&self.arrivals.remove(hash)?)?;
+        self.early -= usize::from(entry.early);
+        if let Some(count) = self.submitters.get_mut(entry.pooled.submitter()) {
+            *count -= 1;
+            if *count == 0 {
+                self.submitters.remove(entry.pooled.submitter());
+            }
+        }
+        Some((entry.pooled, entry.waiters))
+    }
+
+    /// Keeps one whose submitter's number is not in turn yet, if it is another member's: what comes before it may be on its way. False if
+    /// somebody here waits for it, or it is not there.
+    pub fn defer(&mut self, hash: &Hash) -> bool {
+        let entry = self.arrivals.get(hash).and_then(|arrival| self.entries.get_mut(arrival));
+        let Some(entry) = entry.filter(|entry| entry.waiters.is_empty()) else { return false };
+        self.early += usize::from(!entry.early);
+        entry.early = true;
+        true
+    }
+
+    /// Takes note of those whose number has come in turn.
+    pub fn ripen(&mut self, next: impl Fn(&Did) -> u64) {
+        for entry in self.entries.values_mut().filter(|entry| entry.early) {
+            if entry.pooled.sequence() == next(entry.pooled.submitter()) {
+                entry.early = false;
+                self.early -= 1;
+            }
+        }
+    }
+
+    /// The hashes of those whose number was used: `next` is the number that a submitter uses next. And of those of other members that came
+    /// long ago.
+    pub fn passed(&self, height: u64, next: impl Fn(&Did) -> u64) -> Vec<Hash> {
+        let old = |entry: &Entry| entry.waiters.is_empty() && entry.since + GOSSIP_BLOCKS_MAX < height;
+        let passed = self.entries.values().filter(|entry| old(entry) || entry.pooled.sequence() < next(entry.pooled.submitter()));
+        passed.map(|entry| entry.pooled.hash).collect()
+    }
+}
+
+/// Outcomes of late, for whoever submits the same transaction again.
+#[derive(Default)]
+pub(crate) struct Recent {
+    outcomes: HashMap<Hash, Outcome>,
+    order: VecDeque<Hash>,
+}
+
+impl Recent {
+    /// Remembers one that the log does not tell.
+    pub fn note(&mut self, hash: Hash, outcome: &Outcome) {
+        if matches!(outcome, Outcome::Accepted { .. }) || self.outcomes.insert(hash, outcome.clone()).is_some() {
+            return;
+        }
+        self.order.push_back(hash);
+        if self.order.len() > RECENT_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.outcomes.remove(&oldest);
+        }
+    }
+
+    pub fn get(&self, hash: &Hash) -> Option<&Outcome> {
+        self.outcomes.get(hash)
+    }
+}

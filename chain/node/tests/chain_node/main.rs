@@ -1,0 +1,7 @@
+//! The node's facts, on a real RocksDB.
+
+mod channel;
+mod durability;
+mod exploring;
+mod ordering;
+mod proofs;
