@@ -14,7 +14,7 @@ use crate::{
 use entrepot_chain_log::{BlockHeader, CommitCertificate, Members, codec::Reader};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
 use malachite::{
-    ConsensusMsg, Effect, Error, Input, LocallyProposedValue, MisbehaviorEvidence, Params, ProposedValue, Resumable as _, Resume,
+    ConsensusMsg, Effect, Error, Input, LocallyProposedValue, MisbehaviorEvidence, Params, ProposedValue, Resumable, Resume,
     SignedConsensusMsg, State, process,
 };
 use malachite_types::{
@@ -340,14 +340,8 @@ impl Work {
 
     fn answer(&mut self, effect: Effect<Chain>) -> Result<Resume<Chain>, Fault> {
         Ok(match effect {
-            Effect::CancelAllTimeouts(r) => {
-                self.out.push(Output::CancelAll);
-                r.resume_with(())
-            }
-            Effect::CancelTimeout(timeout, r) => {
-                self.out.push(Output::Cancel(timeout));
-                r.resume_with(())
-            }
+            Effect::CancelAllTimeouts(r) => self.ask(Output::CancelAll, r),
+            Effect::CancelTimeout(timeout, r) => self.ask(Output::Cancel(timeout), r),
             Effect::ScheduleTimeout(timeout, r) => {
                 self.out.push(Output::Schedule(timeout, self.timeouts.duration_for(timeout)));
                 r.resume_with(())
@@ -355,21 +349,14 @@ impl Work {
             // Blocks travel with every proposal, so there is nothing to send again beside it.
             Effect::StartRound(.., r) | Effect::RestreamProposal(.., r) => r.resume_with(()),
             Effect::PublishConsensusMsg(SignedConsensusMsg::Vote(vote), r) | Effect::RepublishVote(vote, r) => {
-                self.out.push(Output::Send(Message::Vote(vote)));
-                r.resume_with(())
+                self.ask(Output::Send(Message::Vote(vote)), r)
             }
             Effect::PublishConsensusMsg(SignedConsensusMsg::Proposal(proposal), r) => {
                 self.say_proposal(proposal)?;
                 r.resume_with(())
             }
-            Effect::PublishLivenessMsg(message, r) => {
-                self.out.push(Output::Send(crate::output::said(message)));
-                r.resume_with(())
-            }
-            Effect::RepublishRoundCertificate(certificate, r) => {
-                self.out.push(Output::Send(Message::Round(certificate)));
-                r.resume_with(())
-            }
+            Effect::PublishLivenessMsg(message, r) => self.ask(Output::Send(crate::output::said(message)), r),
+            Effect::RepublishRoundCertificate(certificate, r) => self.ask(Output::Send(Message::Round(certificate)), r),
             Effect::GetValue(_, round, _, r) => {
                 self.out.extend(round.as_u32().map(|round| Output::Draft { round }));
                 r.resume_with(())
@@ -412,6 +399,11 @@ impl Work {
             // Decided blocks of other members never pass the core.
             Effect::CertVerifiedSyncValue(.., r) | Effect::CertRejectedSyncValue(.., r) => r.resume_with(()),
         })
+    }
+
+    fn ask(&mut self, output: Output, r: impl Resumable<Chain, Value = ()>) -> Resume<Chain> {
+        self.out.push(output);
+        r.resume_with(())
     }
 
     fn say_proposal(&mut self, proposal: SignedProposal<Chain>) -> Result<(), Fault> {
