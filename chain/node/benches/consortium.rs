@@ -27,8 +27,10 @@ const TRANSACTIONS: usize = 1_024;
 const BATCH: usize = 256;
 /// Sent one after the other, to see how long one takes, and to make as many blocks for whoever is away.
 const ALONE: usize = 300;
-/// Blocks that a member is behind.
-const BEHIND: usize = 10_000;
+/// Blocks that a member is behind. The three others need a time-out for each fourth of them, so few and with short ones.
+const BEHIND: usize = 2_000;
+const SHORT: Duration = Duration::from_millis(40);
+const LONG: Duration = Duration::from_secs(2);
 
 fn keys(of: u8) -> NodeKeys {
     let key = |purpose: u8| SigningKey::from_seed(&[[of, purpose]; 16].concat().try_into().expect("32 bytes"));
@@ -49,13 +51,14 @@ struct Cluster {
     folder: tempfile::TempDir,
     addresses: Vec<SocketAddr>,
     nodes: Vec<Option<Node>>,
+    propose_timeout: Duration,
 }
 
 impl Cluster {
-    async fn new(up: u8) -> Self {
+    async fn new(up: u8, propose_timeout: Duration) -> Self {
         let held: Vec<TcpListener> = (0..MEMBERS).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
         let addresses = held.iter().map(|listener| listener.local_addr().expect("bound")).collect();
-        let mut cluster = Self { folder: tempfile::tempdir().expect("a folder"), addresses, nodes: Vec::new() };
+        let mut cluster = Self { folder: tempfile::tempdir().expect("a folder"), addresses, nodes: Vec::new(), propose_timeout };
         drop(held);
         for of in 0..MEMBERS {
             let node = if of < up { Some(cluster.open(of).await) } else { None };
@@ -75,7 +78,7 @@ impl Cluster {
             genesis: genesis.digest(),
             key: self::keys(of).consensus,
             folder: folder.join("consensus"),
-            timeouts: timeouts(Duration::from_secs(2), Duration::from_secs(1)),
+            timeouts: timeouts(self.propose_timeout, self.propose_timeout / 2),
             rejoin: false,
         };
         let seat = Seat::new(config, Arc::new(mesh), keys.cosigning.did());
@@ -113,7 +116,7 @@ fn transactions(submitter: u8, count: usize) -> Vec<LeafTransaction> {
 
 /// Seconds until all members have committed all of them, blocks, and bytes on one member's disk.
 async fn commit(all: &[Vec<LeafTransaction>]) -> (f64, u64, u64) {
-    let cluster = Cluster::new(MEMBERS).await;
+    let cluster = Cluster::new(MEMBERS, LONG).await;
     // The links are up once a first block is decided by all.
     submit(cluster.node(0), transactions(99, 1)).await;
     let start = Instant::now();
@@ -162,7 +165,7 @@ async fn alone(cluster: &Cluster, transactions: &[LeafTransaction]) -> (Vec<f64>
 
 /// Seconds that the fourth member takes for the blocks that three made without it, and their number.
 async fn catch_up(blocks: usize) -> (f64, u64) {
-    let mut cluster = Cluster::new(3).await;
+    let mut cluster = Cluster::new(3, SHORT).await;
     for transaction in transactions(50, blocks) {
         submit(cluster.node(0), vec![transaction]).await;
     }
@@ -194,7 +197,7 @@ fn main() {
         .print();
 
     let (commits, syncs) = runtime.block_on(async {
-        let cluster = Cluster::new(MEMBERS).await;
+        let cluster = Cluster::new(MEMBERS, LONG).await;
         submit(cluster.node(0), transactions(99, 1)).await;
         let measured = alone(&cluster, &transactions(1, ALONE)).await;
         cluster.close().await;
