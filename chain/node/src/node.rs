@@ -16,6 +16,8 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// Transactions whose signatures are checked sooner than another thread is woken to check them.
+const CHECKED_HERE_MAX: usize = 2;
 /// Submissions that wait for the writer.
 const QUEUE_MAX: usize = 1024;
 
@@ -102,7 +104,7 @@ impl Node {
         orderer.begin(head, Arc::new(Archived(Arc::downgrade(&shared))))?;
         tracing::info!(origin = shared.origin(), height = state.height(), log_size = state.log_size(), "the chain is open");
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(Writer::new(shared.clone(), orderer, state, queue).run());
+        Writer::new(shared.clone(), orderer, state, queue).start();
         Ok(Self { shared, requests })
     }
 
@@ -114,7 +116,8 @@ impl Node {
         if transactions.is_empty() {
             return Ok(Vec::new());
         }
-        let transactions = transactions.into_iter().map(Into::into).collect();
+        let transactions: Vec<Transaction> = transactions.into_iter().map(Into::into).collect();
+        let is_short = transactions.len() <= CHECKED_HERE_MAX;
         // The place first: what has one is answered even if the node is closed meanwhile.
         let place = self.requests.reserve().await.map_err(|_| self.shared.stopped())?;
         // Needs no turn: it is done while the writer waits for the disk.
@@ -123,7 +126,7 @@ impl Node {
             let checked = Submission::check(&genesis, transactions).into_iter();
             checked.map(|submission| Pooled::new(submission, gossips)).collect()
         };
-        let submissions = blocking(check).await?;
+        let submissions = if is_short { check() } else { blocking(check).await? };
         let (answer, outcomes) = oneshot::channel();
         place.send(Request::Submit { submissions, answer });
         outcomes.await.map_err(|_| self.shared.stopped())

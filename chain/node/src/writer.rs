@@ -1,5 +1,5 @@
-//! The one task that changes the chain. It gathers what was submitted, does what the orderer asks, and makes durable what is decided, before
-//! anyone is answered.
+//! The one thread that changes the chain. It gathers what was submitted, does what the orderer asks, and makes durable what is decided,
+//! before anyone is answered. A thread of its own, so that nothing hops between threads from a draft to the disk and back.
 
 use crate::{
     CosignatureAnswer, NodeError, Orderer,
@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    runtime::Handle,
     sync::{Semaphore, mpsc, oneshot},
     time::Instant,
 };
@@ -81,11 +82,18 @@ impl<O: Orderer> Writer<O> {
         }
     }
 
+    /// Starts the thread. It is one of this runtime's, which waits for it when it ends: RocksDB must not be in use when a process exits.
+    pub fn start(self) {
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || runtime.block_on(self.run()));
+    }
+
     /// Runs until it is closed, every handle is dropped, or something fails. Nothing is answered after a failure: what was submitted may
     /// or may not be durable, and submitting it again after a restart finds out.
-    pub async fn run(mut self) {
+    async fn run(mut self) {
+        let mut end = End { shared: self.shared.clone(), why: "its thread panicked".to_owned() };
         let outcome = self.serve().await;
-        let why = match &outcome {
+        end.why = match &outcome {
             Ok(()) => "it was closed".to_owned(),
             Err(error) => {
                 let why = described(error);
@@ -93,7 +101,7 @@ impl<O: Orderer> Writer<O> {
                 why
             }
         };
-        *self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        drop(end);
         let closing = self.closing.take();
         // The last that holds the folder, but for the handles.
         drop(self);
@@ -109,10 +117,10 @@ impl<O: Orderer> Writer<O> {
             let has_room = self.pool.has_room();
             tokio::select! {
                 biased;
-                task = self.orderer.next() => self.perform(task?).await?,
+                task = self.orderer.next() => self.perform(task?)?,
                 Some(transactions) = self.gossip.1.recv(), if has_room => self.hear(transactions),
                 request = self.requests.recv(), if has_room && self.deadline.is_none() => match request {
-                    Some(request) => self.gather(request).await?,
+                    Some(request) => self.gather(request)?,
                     None => self.deadline = Some(Instant::now() + CLOSE_PATIENCE),
                 },
                 () = tokio::time::sleep_until(self.deadline.unwrap_or_else(Instant::now)), if self.deadline.is_some() => {}
@@ -120,16 +128,16 @@ impl<O: Orderer> Writer<O> {
         }
     }
 
-    async fn perform(&mut self, task: Task) -> Result<(), NodeError> {
+    fn perform(&mut self, task: Task) -> Result<(), NodeError> {
         match task {
-            Task::Draft { height, reply } => self.draft(height, reply).await,
+            Task::Draft { height, reply } => self.draft(height, reply),
             Task::Check { block, decided, reply } => {
-                let hash = self.check(block, decided).await?;
+                let hash = self.check(block, decided)?;
                 let _gone = reply.send(hash);
                 Ok(())
             }
             Task::Commit { block, certificate, reply } => {
-                let committed = self.commit(block, certificate).await?;
+                let committed = self.commit(block, certificate)?;
                 let _gone = reply.send(committed);
                 Ok(())
             }
@@ -137,13 +145,13 @@ impl<O: Orderer> Writer<O> {
                 self.check_gossip(transactions);
                 Ok(())
             }
-            Task::Cosignature { size, key, line } => self.cosignature(size, key, line).await,
-            Task::Evidence { height, evidence } => self.evidence(height, evidence.encode()).await,
+            Task::Cosignature { size, key, line } => self.cosignature(size, key, line),
+            Task::Evidence { height, evidence } => self.evidence(height, &evidence.encode()),
         }
     }
 
     /// Takes a request and all that came in the meantime, while there is room; then says that something waits.
-    async fn gather(&mut self, request: Request) -> Result<(), NodeError> {
+    fn gather(&mut self, request: Request) -> Result<(), NodeError> {
         let mut fresh = Vec::new();
         let mut passed = Vec::new();
         let mut added = false;
@@ -172,7 +180,7 @@ impl<O: Orderer> Writer<O> {
             next = if self.pool.has_room() { self.requests.try_recv().ok() } else { None };
         }
         if !passed.is_empty() {
-            self.answer_at_once(passed).await?;
+            self.answer_at_once(passed)?;
         }
         if added {
             self.orderer.offer(fresh);
@@ -188,18 +196,17 @@ impl<O: Orderer> Writer<O> {
     }
 
     /// Judges transactions that have no turn on the durable state alone.
-    async fn answer_at_once(&mut self, transactions: Vec<(Pooled, Waiter)>) -> Result<(), NodeError> {
+    fn answer_at_once(&mut self, transactions: Vec<(Pooled, Waiter)>) -> Result<(), NodeError> {
         let submissions = transactions.iter().map(|(pooled, _)| pooled.submission.clone()).collect();
-        let verdicts = self.judge(submissions).await?;
+        let verdicts = self.judge(submissions)?;
         for ((pooled, waiter), verdict) in transactions.into_iter().zip(verdicts) {
             self.answer(&pooled.hash, &[waiter], verdict.outcome);
         }
         Ok(())
     }
 
-    async fn judge(&mut self, submissions: Vec<Submission>) -> Result<Vec<Verdict>, NodeError> {
-        let (shared, state, time) = (self.shared.clone(), self.state.clone(), (self.shared.clock)());
-        let draft = blocking(move || state.draft(&shared.store, time, submissions)).await?;
+    fn judge(&mut self, submissions: Vec<Submission>) -> Result<Vec<Verdict>, NodeError> {
+        let draft = self.state.draft(&self.shared.store, (self.shared.clock)(), submissions);
         Ok(draft.map_err(|error| NodeError::damaged(described(&error)))?.applied.verdicts)
     }
 
@@ -213,24 +220,19 @@ impl<O: Orderer> Writer<O> {
     }
 
     /// Makes a block of what waits. What changes nothing is answered at once if that rests on durable state alone.
-    async fn draft(&mut self, height: u64, reply: oneshot::Sender<Drafted>) -> Result<(), NodeError> {
+    fn draft(&mut self, height: u64, reply: oneshot::Sender<Drafted>) -> Result<(), NodeError> {
         if self.pool.has_room()
             && let Ok(request) = self.requests.try_recv()
         {
-            self.gather(request).await?;
+            self.gather(request)?;
         }
         if height != self.state.height() + 1 {
             tracing::warn!(height, head = self.state.height(), "a block was asked for that is not the next");
             return Ok(());
         }
         let (hashes, submissions) = self.pool.next_block();
-        let (shared, state, time) = (self.shared.clone(), self.state.clone(), (self.shared.clock)());
-        let (mut candidate, bytes) = blocking(move || {
-            let candidate = Candidate::draft(&shared.store, &state, time, hashes, submissions)?;
-            let bytes = candidate.record.bytes.clone();
-            Ok::<_, NodeError>((candidate, bytes))
-        })
-        .await??;
+        let mut candidate = Candidate::draft(&self.shared.store, &self.state, (self.shared.clock)(), hashes, submissions)?;
+        let bytes = candidate.record.bytes.clone();
         let is_empty = candidate.record.transactions.is_empty();
         if is_empty {
             // Nothing came before that is not durable.
@@ -265,15 +267,14 @@ impl<O: Orderer> Writer<O> {
     }
 
     /// Whether a block may follow the last one.
-    async fn check(&mut self, bytes: Vec<u8>, decided: bool) -> Result<Option<Hash>, NodeError> {
+    fn check(&mut self, bytes: Vec<u8>, decided: bool) -> Result<Option<Hash>, NodeError> {
         if let Some(known) = self.candidates.iter().find(|candidate| candidate.record.bytes == bytes) {
             return Ok(Some(known.record.hash));
         }
         if bytes.len() > PROPOSAL_BYTES_MAX {
             return Ok(None);
         }
-        let known_keys = self.shared.known_keys.clone();
-        let (block, bytes) = blocking(move || (decode(&known_keys, &bytes), bytes)).await?;
+        let block = decode(&self.shared.known_keys, &bytes);
         let latest = (self.shared.clock)().0.saturating_add(CLOCK_AHEAD_MS_MAX);
         let Some((block, hashes)) = block.filter(|(block, _)| {
             let header = &block.header;
@@ -283,36 +284,31 @@ impl<O: Orderer> Writer<O> {
         };
         // What waits here was checked when it came.
         let checked: Vec<Option<Submission>> = hashes.iter().map(|hash| self.pool.get(hash).cloned()).collect();
-        let (shared, state) = (self.shared.clone(), self.state.clone());
-        let candidate = blocking(move || Candidate::check(&shared.store, &state, block, bytes, hashes, checked)).await??;
+        let candidate = Candidate::check(&self.shared.store, &self.state, block, bytes, hashes, checked)?;
         let hash = candidate.as_ref().map(|candidate| candidate.record.hash);
         candidate.into_iter().for_each(|candidate| self.keep(candidate));
         Ok(hash)
     }
 
     /// Makes a decided block durable, then answers.
-    async fn commit(&mut self, bytes: Vec<u8>, certificate: CommitCertificate) -> Result<Committed, NodeError> {
+    fn commit(&mut self, bytes: Vec<u8>, certificate: CommitCertificate) -> Result<Committed, NodeError> {
         let found = self.candidates.iter().position(|candidate| candidate.record.bytes == bytes);
         let Candidate { record, left_out, is_ours } = match found.and_then(|at| self.candidates.remove(at)) {
             Some(candidate) => candidate,
-            None => self.apply(bytes, certificate.height).await?,
+            None => self.apply(bytes, certificate.height)?,
         };
         if (certificate.height, certificate.block) != (record.block.header.height, record.hash) {
             return Err(NodeError::Decision { height: record.block.header.height });
         }
-        let (shared, before, time) = (self.shared.clone(), self.state.clone(), (self.shared.clock)());
-        let (record, cosigned) = blocking(move || {
-            let (state, members) = (&record.applied.state, before.members());
-            // Alone the signature was made a moment ago, in this process.
-            if members.count() > 1 && certificate.verify(&before.genesis_digest(), members).is_err() {
-                return Err(NodeError::Decision { height: certificate.height });
-            }
-            let signed = if record.applied.leaves.is_empty() { None } else { Some(shared.sign_checkpoint(state, time)?) };
-            let note = signed.as_ref().map(|(checkpoint, _)| checkpoint.to_string());
-            shared.store.commit(&record, &certificate, members, note.as_deref())?;
-            Ok::<_, NodeError>((record, signed.map(|(checkpoint, line)| (checkpoint.checkpoint().size, line))))
-        })
-        .await??;
+        let members = self.state.members();
+        // Alone the signature was made a moment ago, in this process.
+        if members.count() > 1 && certificate.verify(&self.state.genesis_digest(), members).is_err() {
+            return Err(NodeError::Decision { height: certificate.height });
+        }
+        let sign = || self.shared.sign_checkpoint(&record.applied.state, (self.shared.clock)());
+        let signed = if record.applied.leaves.is_empty() { None } else { Some(sign()?) };
+        let note = signed.as_ref().map(|(checkpoint, _)| checkpoint.to_string());
+        self.shared.store.commit(&record, &certificate, members, note.as_deref())?;
         self.state = Arc::new(record.applied.state);
         self.candidates.clear();
         self.shared.follow(&self.state);
@@ -324,29 +320,25 @@ impl<O: Orderer> Writer<O> {
         }
         self.leave_out(left_out);
         if !is_ours || self.pool.has_early() {
-            self.tidy().await?;
+            self.tidy()?;
         }
-        if let Some((size, line)) = cosigned {
-            self.orderer.cosigned(size, line.to_string());
-            self.catch_up_cosignatures().await?;
+        if let Some((checkpoint, line)) = signed {
+            self.orderer.cosigned(checkpoint.checkpoint().size, line.to_string());
+            self.catch_up_cosignatures()?;
         }
         Ok(committed(&self.state, self.pool.offers()))
     }
 
     /// A block that was neither drafted nor checked here.
-    async fn apply(&mut self, bytes: Vec<u8>, height: u64) -> Result<Candidate, NodeError> {
-        let (shared, state) = (self.shared.clone(), self.state.clone());
-        let apply = move || {
-            let (block, hashes) = decode(&shared.known_keys, &bytes).ok_or(NodeError::Decision { height })?;
-            let applied = state.apply(&shared.store, &block, Signatures::Check);
-            let applied = applied.map_err(|source| NodeError::Block { height, source: Arc::new(source) })?;
-            Ok(Candidate::of_another(BlockRecord::new(block, bytes, hashes, applied)))
-        };
-        blocking(apply).await?
+    fn apply(&mut self, bytes: Vec<u8>, height: u64) -> Result<Candidate, NodeError> {
+        let (block, hashes) = decode(&self.shared.known_keys, &bytes).ok_or(NodeError::Decision { height })?;
+        let applied = self.state.apply(&self.shared.store, &block, Signatures::Check);
+        let applied = applied.map_err(|source| NodeError::Block { height, source: Arc::new(source) })?;
+        Ok(Candidate::of_another(BlockRecord::new(block, bytes, hashes, applied)))
     }
 
     /// After a block: answers what waits and was passed by it, and forgets what nobody waits for any more.
-    async fn tidy(&mut self) -> Result<(), NodeError> {
+    fn tidy(&mut self) -> Result<(), NodeError> {
         let state = self.state.clone();
         let next = |submitter: &Did| state.next_sequence(submitter);
         self.pool.ripen(next);
@@ -355,7 +347,7 @@ impl<O: Orderer> Writer<O> {
         if passed.is_empty() {
             return Ok(());
         }
-        let verdicts = self.judge(passed.iter().map(|(pooled, _)| pooled.submission.clone()).collect()).await?;
+        let verdicts = self.judge(passed.iter().map(|(pooled, _)| pooled.submission.clone()).collect())?;
         for ((pooled, waiters), verdict) in passed.into_iter().zip(verdicts) {
             self.answer(&pooled.hash, &waiters, verdict.outcome);
         }
@@ -402,7 +394,7 @@ impl<O: Orderer> Writer<O> {
     }
 
     /// Keeps another member's cosignature; one that comes before the block does waits for it.
-    async fn cosignature(&mut self, size: u64, key: Did, line: String) -> Result<(), NodeError> {
+    fn cosignature(&mut self, size: u64, key: Did, line: String) -> Result<(), NodeError> {
         if !self.state.members().as_slice().iter().any(|member| member.keys.cosigning == key) {
             return Ok(());
         }
@@ -413,32 +405,42 @@ impl<O: Orderer> Writer<O> {
             self.early_cosignatures.push_back((size, key, line));
             return Ok(());
         }
-        let shared = self.shared.clone();
-        let answer = blocking(move || shared.add_cosignature(size, &key, &line, Durability::Later)).await??;
+        let answer = self.shared.add_cosignature(size, &key, &line, Durability::Later)?;
         if answer != CosignatureAnswer::Kept {
             tracing::warn!(size, ?answer, "a member's cosignature was not kept");
         }
         Ok(())
     }
 
-    async fn catch_up_cosignatures(&mut self) -> Result<(), NodeError> {
+    fn catch_up_cosignatures(&mut self) -> Result<(), NodeError> {
         let log_size = self.state.log_size();
         let (here, early): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.early_cosignatures).into_iter().partition(|(size, ..)| *size <= log_size);
         self.early_cosignatures = early.into();
         for (size, key, line) in here {
-            self.cosignature(size, key, line).await?;
+            self.cosignature(size, key, line)?;
         }
         Ok(())
     }
 
-    async fn evidence(&mut self, height: u64, bytes: Vec<u8>) -> Result<(), NodeError> {
+    fn evidence(&self, height: u64, bytes: &[u8]) -> Result<(), NodeError> {
         tracing::warn!(height, bytes = bytes.len(), "a member misbehaved");
         if bytes.len() > EVIDENCE_BYTES_MAX {
             return Ok(());
         }
-        let shared = self.shared.clone();
-        blocking(move || shared.store.add_evidence(height, &bytes, EVIDENCE_MAX)).await?.map(drop)
+        self.shared.store.add_evidence(height, bytes, EVIDENCE_MAX).map(drop)
+    }
+}
+
+/// However the thread ends, whoever asks is told.
+struct End {
+    shared: Arc<Shared>,
+    why: String,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        *self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::mem::take(&mut self.why));
     }
 }
 

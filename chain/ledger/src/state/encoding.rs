@@ -6,13 +6,13 @@ use crate::{
     contracts::members::Membership,
 };
 use entrepot_chain_log::Frontier;
-use entrepot_chain_statement::Timestamp;
+use entrepot_chain_statement::{Did, Timestamp};
 use std::collections::BTreeMap;
 
 const VERSION: u8 = 1;
 
 impl State {
-    /// The encoding.
+    /// The encoding, without the submitters' numbers: there are many, and a block changes few.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.extend_from_slice(&u32::try_from(self.origin.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -25,16 +25,16 @@ impl State {
         out.extend_from_slice(&self.log_root().0);
         out.extend_from_slice(&self.state_root.0);
         self.membership.write(&mut out);
-        out.extend_from_slice(&u32::try_from(self.sequences.len()).unwrap_or(u32::MAX).to_be_bytes());
-        for (did, last) in self.sequences.iter() {
-            out.extend_from_slice(&did.public_bytes());
-            out.extend_from_slice(&last.to_be_bytes());
-        }
         out
     }
 
-    /// Decodes exactly one state. `load` finds the right edge of the tree of a given size, which the encoding names by its root.
-    pub fn decode<E>(bytes: &[u8], load: impl FnOnce(u64) -> Result<Frontier, E>) -> Result<Self, StateError<E>> {
+    /// Decodes exactly one state; `sequences` are its submitters' last numbers. `load` finds the right edge of the tree of a given size,
+    /// which the encoding names by its root.
+    pub fn decode<E>(
+        bytes: &[u8],
+        sequences: BTreeMap<Did, u64>,
+        load: impl FnOnce(u64) -> Result<Frontier, E>,
+    ) -> Result<Self, StateError<E>> {
         let mut reader = Reader::new(bytes);
         let mut known = KnownKeys::default();
         reader.version(VERSION)?;
@@ -45,19 +45,10 @@ impl State {
         let (size, root) = (reader.u64()?, reader.hash()?);
         let state_root = reader.hash()?;
         let membership = Membership::read(&mut reader, &mut known)?;
-        let count = reader.u32()? as usize;
-        if count > SUBMITTERS_MAX {
+        reader.end()?;
+        if sequences.len() > SUBMITTERS_MAX {
             return Err(DecodeError::TooMany("submitters").into());
         }
-        let mut sequences = BTreeMap::new();
-        for _ in 0..count {
-            let did = reader.did(&mut known)?;
-            if sequences.last_key_value().is_some_and(|(last, _)| *last >= did) {
-                return Err(DecodeError::Order("submitters").into());
-            }
-            sequences.insert(did, reader.u64()?);
-        }
-        reader.end()?;
         let frontier = load(size).map_err(StateError::Frontier)?;
         if (frontier.size(), frontier.root()) != (size, root) {
             return Err(StateError::Root);

@@ -25,7 +25,10 @@ use entrepot_chain_log::{
 use entrepot_chain_statement::{Did, Hash, Timestamp};
 use run::Run;
 use sequences::Sequences;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Submitters of one log; each costs 40 bytes of state.
 pub const SUBMITTERS_MAX: usize = 1 << 16;
@@ -84,6 +87,8 @@ pub struct Applied {
     pub state: State,
     /// A verdict for each, in order.
     pub verdicts: Vec<Verdict>,
+    /// Whose numbers they used.
+    pub submitters: BTreeSet<Did>,
     /// The leaves they appended; the first has the log's old size as its index.
     pub leaves: Vec<Hash>,
     /// The nodes of the log's tree that became full.
@@ -287,6 +292,11 @@ impl State {
         entries::right(&self.state_root, lookup, right)
     }
 
+    /// The last sequence number of each submitter, by submitter.
+    pub fn sequences(&self) -> impl Iterator<Item = (&Did, u64)> {
+        self.sequences.iter()
+    }
+
     /// The sequence number that this submitter uses next.
     pub fn next_sequence(&self, submitter: &Did) -> u64 {
         self.sequences.get(submitter).map_or(1, |last| last.saturating_add(1))
@@ -306,7 +316,8 @@ impl State {
         let transactions: Vec<_> = submissions.into_iter().zip(changes).filter_map(|(tx, changes)| changes.then_some(tx)).collect();
         if transactions.is_empty() {
             // Not even what the genesis says, or what ends with the height.
-            applied = Applied { state: self.clone(), entries: BTreeMap::new(), state_nodes: entries::untouched(self), ..applied };
+            let (submitters, entries) = (BTreeSet::new(), BTreeMap::new());
+            applied = Applied { state: self.clone(), submitters, entries, state_nodes: entries::untouched(self), ..applied };
             return Ok(Draft { block: None, applied });
         }
         Ok(self.close(time, transactions, applied))

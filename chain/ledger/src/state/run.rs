@@ -67,7 +67,15 @@ impl<'a> Run<'a> {
         let state_nodes = entries::commit(before, &self.state, &changes, &self.submitters, self.lookup)?;
         self.state.state_root = state_nodes.root;
         let entries = changes.into_values().flatten().map(|encoding| (state_value(&encoding), encoding)).collect();
-        Ok(Applied { state: self.state, verdicts, leaves: self.leaves, nodes: self.nodes, entries, state_nodes })
+        Ok(Applied {
+            state: self.state,
+            verdicts,
+            submitters: self.submitters,
+            leaves: self.leaves,
+            nodes: self.nodes,
+            entries,
+            state_nodes,
+        })
     }
 
     /// One transaction. What was not checked is checked now, unless it is a leaf that is trusted.

@@ -7,8 +7,9 @@ use entrepot_chain_ledger::{
     consortium::{Member, MemberRole, VotingRule},
 };
 use entrepot_chain_log::Frontier;
-use entrepot_chain_statement::{Hash, Timestamp};
+use entrepot_chain_statement::{Did, Hash, Timestamp};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// A transaction of each kind, and of each that a kind can be.
 fn every_kind() -> Vec<(&'static str, Transaction)> {
@@ -40,6 +41,10 @@ fn every_kind() -> Vec<(&'static str, Transaction)> {
     all
 }
 
+fn numbers(state: &State) -> BTreeMap<Did, u64> {
+    state.sequences().map(|(submitter, last)| (submitter.clone(), last)).collect()
+}
+
 #[test]
 fn encodings_never_change() {
     let mut node = Node::new();
@@ -60,7 +65,7 @@ fn encodings_never_change() {
         ("genesis", "aaffe8dfc53702ecab3e9f4e2a5270d8f367727942e199b327bee659758d45db"),
         ("block", "7f7d6f1a294eb172a7c85aca7a89e5fdd53dc5f79f2bc4d6f47e8ed2decb7623"),
         ("block bytes", "8965cafa6711f8bdbfb65f682c916b638eb916972fc18d7fad33f7db807a341a"),
-        ("state bytes", "e78c82c3caabfa9f3f4d58dbd757aebbebfb2fbcafaddbc5e78cf5af8d30234a"),
+        ("state bytes", "4ca2adedd2e93b9284ed8056fdef34b010ba752a12c791e60687f21734768cb0"),
         ("log root", "f41e9bd200bb48e94609fe3a5ea7c05d14438c0334e7dad961ab25f113185f14"),
         ("state root", "0791427f42969ea6936bfe1b0c294f78a4684770d71cc1212da9815df05866c0"),
         ("leaf", "aeb90b66e9920fdb3187a4c5740ce72cb53ce1f7d43d6278dcbc4fcbf36d6970"),
@@ -107,8 +112,10 @@ fn what_is_encoded_is_decoded_and_nothing_else() {
 
     let state = node.state.encode();
     let load = |size| Frontier::load(&node.tree, size);
-    assert_eq!(State::decode(&state, load).expect("decodes"), node.state);
-    assert!(State::decode(&state, |_| Ok::<_, ()>(Frontier::default())).is_err(), "another tree");
+    let sequences = numbers(&node.state);
+    assert_eq!(State::decode(&state, sequences.clone(), load).expect("decodes"), node.state);
+    assert_ne!(State::decode(&state, BTreeMap::new(), load).expect("decodes"), node.state, "other numbers");
+    assert!(State::decode(&state, sequences, |_| Ok::<_, ()>(Frontier::default())).is_err(), "another tree");
 }
 
 #[test]
@@ -161,7 +168,7 @@ proptest! {
         if let Ok(right) = Right::decode(&bytes) {
             prop_assert_eq!(right.encode(), bytes.clone());
         }
-        let _ = State::decode(&bytes, |_| Ok::<_, ()>(Frontier::default()));
+        let _ = State::decode(&bytes, BTreeMap::new(), |_| Ok::<_, ()>(Frontier::default()));
         if let Ok(transaction) = Transaction::decode(&bytes, &mut known) {
             prop_assert_eq!(transaction.encode(), bytes);
         }
@@ -187,7 +194,7 @@ proptest! {
         let change = MembersAction::Propose(MembersChange::Leave(organisation(2).did()));
         node.one(MembersTransaction::sign(&node.state.genesis_digest(), change, 1, &organisation(1)));
         let bytes = node.state.encode();
-        let decode = |bytes: &[u8]| State::decode(bytes, |size| Frontier::load(&node.tree, size));
+        let decode = |bytes: &[u8]| State::decode(bytes, numbers(&node.state), |size| Frontier::load(&node.tree, size));
         prop_assert_eq!(&decode(&bytes).expect("decodes"), &node.state);
         let mut changed = bytes.clone();
         let at = at.index(bytes.len());

@@ -1,6 +1,6 @@
 //! Blocks, their headers and certificates, the members, evidence; and the removal of old blocks.
 
-use super::{BASE_KEY, BLOCK_INDEX, BLOCKS, BlockRecord, CERTIFICATES, ChainStore, Durability, EVIDENCE, HEADERS, MEMBERS, META};
+use super::{BLOCK_INDEX, BLOCKS, BlockRecord, CERTIFICATES, ChainStore, Durability, EVIDENCE, HEADERS, MEMBERS};
 use crate::{Evidence, NodeError};
 use entrepot_chain_ledger::{KnownKeys, State};
 use entrepot_chain_log::{
@@ -128,7 +128,7 @@ impl ChainStore {
     pub fn prune(&self, from: u64, base: &State) -> Result<(), NodeError> {
         let end = base.height() + 1;
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.column(META)?, BASE_KEY, base.encode());
+        self.put_base(&mut batch, base)?;
         batch.delete_range_cf(self.column(BLOCKS)?, from.to_be_bytes(), end.to_be_bytes());
         let changes = self.members_changes(from.saturating_sub(1), usize::MAX)?;
         let mut next = from;

@@ -10,10 +10,7 @@ pub(crate) use record::BlockRecord;
 
 use crate::NodeError;
 use entrepot_chain_ledger::State;
-use entrepot_chain_log::{
-    Frontier,
-    consortium::{CommitCertificate, Members},
-};
+use entrepot_chain_log::consortium::{CommitCertificate, Members};
 use entrepot_chain_statement::Hash;
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, ErrorKind, Options, WriteBatch, WriteOptions};
 use std::path::Path;
@@ -42,9 +39,11 @@ const NODES: &str = "nodes";
 const STATE_NODES: &str = "state_nodes";
 /// Value of an entry of state to its encoding.
 const STATE_ENTRIES: &str = "state_entries";
+/// Submitter to the last sequence number.
+const SEQUENCES: &str = "sequences";
 const CHECKPOINTS: &str = "checkpoints";
 const COSIGNATURES: &str = "cosignatures";
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     META,
     HEADERS,
     BLOCKS,
@@ -59,12 +58,13 @@ const COLUMNS: [&str; 16] = [
     NODES,
     STATE_NODES,
     STATE_ENTRIES,
+    SEQUENCES,
     CHECKPOINTS,
     COSIGNATURES,
 ];
 
 const FORMAT_KEY: &[u8] = b"format";
-const FORMAT: &[u8] = b"entrepot.chain.v2";
+const FORMAT: &[u8] = b"entrepot.chain.v3";
 const ORIGIN_KEY: &[u8] = b"origin";
 const GENESIS_KEY: &[u8] = b"genesis";
 const LOG_KEY: &[u8] = b"log_vkey";
@@ -72,6 +72,8 @@ const VALIDATOR_KEY: &[u8] = b"validator_vkey";
 const STATE_KEY: &[u8] = b"state";
 /// The state from which the kept blocks lead on, once older ones were pruned.
 const BASE_KEY: &[u8] = b"base_state";
+/// The submitters and their numbers in it.
+const BASE_SEQUENCES_KEY: &[u8] = b"base_sequences";
 
 /// Memory for blocks of all columns together.
 const CACHE_BYTES: usize = 32 << 20;
@@ -178,22 +180,6 @@ impl ChainStore {
         batch.put_cf(self.column(MEMBERS)?, 0_u64.to_be_bytes(), genesis.members().encode());
         batch.put_cf(meta, FORMAT_KEY, FORMAT);
         self.write(batch, Durability::Synced)
-    }
-
-    /// The state after the last stored block.
-    pub fn state(&self) -> Result<State, NodeError> {
-        self.state_at(STATE_KEY)?.ok_or_else(|| NodeError::damaged("its state is missing"))
-    }
-
-    /// The state from which the stored blocks lead on; none if the first block is among them.
-    pub fn base(&self) -> Result<Option<State>, NodeError> {
-        self.state_at(BASE_KEY)
-    }
-
-    fn state_at(&self, key: &[u8]) -> Result<Option<State>, NodeError> {
-        let Some(bytes) = self.get(META, key)? else { return Ok(None) };
-        let state = State::decode(&bytes, |size| Frontier::load(self, size));
-        state.map(Some).map_err(|error| NodeError::damaged(described(&error)))
     }
 
     /// Makes a block durable, with everything it changes and the checkpoint after it. `before` are the members that decided on it.

@@ -1,12 +1,19 @@
 //! The state, and the tree and entries that its root commits to. Those of earlier heights stay: the root in a block's header is all that is
 //! needed to read the state after it.
 
-use super::{ChainStore, META, STATE_ENTRIES, STATE_KEY, STATE_NODES};
+use super::{BASE_KEY, BASE_SEQUENCES_KEY, ChainStore, META, SEQUENCES, STATE_ENTRIES, STATE_KEY, STATE_NODES, described};
 use crate::NodeError;
-use entrepot_chain_ledger::{Applied, Lookup, LookupError};
-use entrepot_chain_log::state_tree::{StateNode, StateNodes};
-use entrepot_chain_statement::Hash;
-use rocksdb::WriteBatch;
+use entrepot_chain_ledger::{
+    Applied, KnownKeys, Lookup, LookupError, State,
+    codec::{DecodeError, Reader},
+};
+use entrepot_chain_log::{
+    Frontier,
+    state_tree::{StateNode, StateNodes},
+};
+use entrepot_chain_statement::{Did, Hash};
+use rocksdb::{IteratorMode, WriteBatch};
+use std::collections::BTreeMap;
 
 impl ChainStore {
     pub(super) fn put_state(&self, batch: &mut WriteBatch, applied: &Applied) -> Result<(), NodeError> {
@@ -17,8 +24,62 @@ impl ChainStore {
         for (value, encoding) in &applied.entries {
             batch.put_cf(entries, value.0, encoding);
         }
+        let sequences = self.column(SEQUENCES)?;
+        for submitter in &applied.submitters {
+            let last = applied.state.next_sequence(submitter).saturating_sub(1);
+            batch.put_cf(sequences, submitter.public_bytes(), last.to_be_bytes());
+        }
         batch.put_cf(self.column(META)?, STATE_KEY, applied.state.encode());
         Ok(())
+    }
+
+    /// The state after the last stored block.
+    pub fn state(&self) -> Result<State, NodeError> {
+        // Blocks are committed meanwhile.
+        let snapshot = self.db.snapshot();
+        let bytes = snapshot.get_cf(self.column(META)?, STATE_KEY).map_err(NodeError::database("reading the state"))?;
+        let bytes = bytes.ok_or_else(|| NodeError::damaged("its state is missing"))?;
+        let mut sequences = Vec::new();
+        for item in snapshot.iterator_cf(self.column(SEQUENCES)?, IteratorMode::Start) {
+            let (submitter, last) = item.map_err(NodeError::database("reading sequence numbers"))?;
+            sequences.extend_from_slice(&submitter);
+            sequences.extend_from_slice(&last);
+        }
+        self.decode_state(&bytes, &sequences)
+    }
+
+    /// The state from which the stored blocks lead on; none if the first block is among them.
+    pub fn base(&self) -> Result<Option<State>, NodeError> {
+        let Some(bytes) = self.get(META, BASE_KEY)? else { return Ok(None) };
+        let sequences =
+            self.get(META, BASE_SEQUENCES_KEY)?.ok_or_else(|| NodeError::damaged("the numbers of its base state are missing"))?;
+        self.decode_state(&bytes, &sequences).map(Some)
+    }
+
+    /// Lets the stored blocks lead on from this state.
+    pub(super) fn put_base(&self, batch: &mut WriteBatch, base: &State) -> Result<(), NodeError> {
+        let meta = self.column(META)?;
+        batch.put_cf(meta, BASE_KEY, base.encode());
+        let one = |(submitter, last): (&Did, u64)| [&submitter.public_bytes()[..], &last.to_be_bytes()].concat();
+        batch.put_cf(meta, BASE_SEQUENCES_KEY, base.sequences().flat_map(one).collect::<Vec<u8>>());
+        Ok(())
+    }
+
+    /// `sequences` are submitters and their last numbers, one after the other.
+    fn decode_state(&self, bytes: &[u8], sequences: &[u8]) -> Result<State, NodeError> {
+        let damaged = || NodeError::damaged("a sequence number is not one");
+        let (each, rest) = sequences.as_chunks::<{ 32 + 8 }>();
+        if !rest.is_empty() {
+            return Err(damaged());
+        }
+        let mut known = KnownKeys::default();
+        let mut read = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes);
+            Ok((reader.did(&mut known)?, reader.u64()?))
+        };
+        let each: Result<BTreeMap<Did, u64>, DecodeError> = each.iter().map(|bytes| read(bytes)).collect();
+        let state = State::decode(bytes, each.map_err(|_| damaged())?, |size| Frontier::load(self, size));
+        state.map_err(|error| NodeError::damaged(described(&error)))
     }
 
     /// The node of the state's tree with this name.

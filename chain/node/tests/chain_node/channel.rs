@@ -220,6 +220,17 @@ impl Directed {
         panic!("the orderer was not told");
     }
 
+    /// Why the node has stopped, once it has.
+    pub async fn failure(&self) -> String {
+        for _ in 0..2000 {
+            if let Some(why) = self.node.failure() {
+                return why;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("the node goes on");
+    }
+
     pub fn offers(&self) -> usize {
         self.told.lock().expect("unpoisoned").offers.len()
     }

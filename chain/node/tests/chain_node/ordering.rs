@@ -168,7 +168,7 @@ async fn a_decided_block_that_does_not_follow_stops_the_node_with_the_reason() {
     assert!(one.node.failure().is_some());
     assert_eq!(one.node.head().height, 0, "nothing of it was stored");
     assert!(two.try_commit(&forged.encode()[..300]).await.is_none(), "nor what is no block");
-    assert!(two.node.failure().expect("stopped").contains("is no block"));
+    assert!(two.failure().await.contains("is no block"));
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn a_decision_without_enough_members_stops_the_node() {
         let (reply, committed) = tokio::sync::oneshot::channel();
         node.tell(Task::Commit { block: block.clone(), certificate, reply });
         assert!(committed.await.is_err());
-        assert!(node.node.failure().expect("stopped").contains("the members' decision"));
+        assert!(node.failure().await.contains("the members' decision"));
         assert_eq!(node.node.head().height, 0);
     }
 }
