@@ -125,8 +125,7 @@ impl Shared {
         let unsigned = Checkpoint { origin: self.origin().to_owned(), size: state.log_size(), root: state.log_root() };
         let refused = |error| NodeError::damaged(format!("its checkpoint cannot be signed: {error}"));
         let mut signed = unsigned.sign(&self.log).map_err(refused)?;
-        let line = signed.cosign(&self.validator, u64::try_from(at.0 / 1000).unwrap_or(0));
-        signed.add_cosignature(self.validator.public(), line.clone()).map_err(refused)?;
+        let line = signed.add_own_cosignature(&self.validator, u64::try_from(at.0 / 1000).unwrap_or(0)).map_err(refused)?;
         Ok((signed, line))
     }
 

@@ -71,6 +71,9 @@ async fn the_same_member_twice_founds_nothing_and_nothing_is_overwritten() {
     assert!(run(&["keys", "--out", &text(&home.path().join("west")), "--name", "a\nb"]).await.is_err());
 }
 
+/// Whether an action is the expected one.
+type IsIt = fn(&MembersAction) -> bool;
+
 #[tokio::test]
 async fn what_is_signed_offline_is_the_organisations_and_for_its_channel_alone() {
     let (home, genesis) = found("majority").await;
@@ -78,7 +81,7 @@ async fn what_is_signed_offline_is_the_organisations_and_for_its_channel_alone()
     let (genesis_path, key) = (text(&home.path().join("genesis.json")), text(&home.path().join("north").join(keys::ORGANISATION)));
     let west = text(&home.path().join("west").join(keys::MEMBER));
     let (proposal, rotated) = ("ab".repeat(32), text(&home.path().join("rotated")));
-    let acts: [(&[&str], fn(&MembersAction) -> bool); 7] = [
+    let acts: [(&[&str], IsIt); 7] = [
         (
             &["propose", "join", "--member", &west],
             |action| matches!(action, MembersAction::Propose(MembersChange::Join(west)) if west.name == "west"),
