@@ -17,7 +17,7 @@ use entrepot_chain_statement::{
     Did, Envelope, Statement,
     canonical::to_canonical_json,
     ids::{DatasetId, JobId},
-    split::split,
+    split::{rule_digest, split},
     statements::{Agreement, Hold, Release, Role},
 };
 use serde_json::json;
@@ -185,6 +185,7 @@ impl HostileExchange {
             job_id: job_id.clone(),
             order: order.statement_hash(),
             agreement: agreement.statement_hash(),
+            consumer: agreed.consumer,
             amount: agreed.price_per_query,
             held_at: now(),
         }
@@ -293,6 +294,7 @@ impl Trade {
             receipts: receipts.iter().map(Envelope::statement_hash).collect(),
             amount: price.clone(),
             split: split(price, &agreement.split).expect("a whole"),
+            split_rule: rule_digest(&self.agreement.statement_hash(), &agreement.split),
             released_at: now(),
         }
     }

@@ -1,6 +1,6 @@
 // Checks receipts and logs with software that is not ours: notes and proofs by Go's sumdb, Ed25519 and SHA-256 by Go's standard library.
 // What sumdb does not know is added here from its specification: cosignatures (c2sp.org/tlog-cosignature), the text of tlog-proof v1, the
-// did:key of an Ed25519 key, DSSE.
+// did:key of an Ed25519 key, DSSE, and the facts that a leaf commits to (docs/adr/0008).
 //
 //	verify receipt TRUST BUNDLE               prints {"entries": n, "witnesses": least of all entries, "quorum": q}
 //	verify consistency TRUST OLD NEW PROOF    two checkpoints and a file with one hash in hexadecimal a line; prints {"old": n, "new": n}
@@ -155,6 +155,87 @@ func publicKey(did string) ed25519.PublicKey {
 	return tagged[2:]
 }
 
+// statement has the fields of all kinds that facts are made of.
+type statement struct {
+	Right        string
+	Holder       string
+	Agreement    string
+	Consumer     string
+	Exchange     string
+	Parties      []struct{ Worker string }
+	QuotaQueries uint32 `json:"quota_queries"`
+	Split        []struct {
+		Participant string
+		Share       uint16
+	}
+	Order     string
+	Sequence  string
+	Attempt   uint32
+	Party     uint8
+	Hold      string
+	SplitRule string `json:"split_rule"`
+}
+
+func digest(parts ...[]byte) []byte {
+	sum := sha256.Sum256(bytes.Join(parts, nil))
+	return sum[:]
+}
+
+func unhex(text string) []byte { return must(hex.DecodeString(text)) }
+
+// publicName is the name under which a ledger knows the statement with this hash.
+func publicName(hash []byte) []byte { return digest([]byte("entrepot/public-name/v1\n"), hash) }
+
+// facts derives what the ledger was told of a statement; hash is the statement's.
+func facts(payloadType string, payload, hash []byte) []byte {
+	kinds := []string{
+		"", "worker-grant", "rights-registration", "data-product", "agreement", "order", "hold", "usage-receipt", "release", "refund",
+	}
+	kind := 0
+	for code, name := range kinds {
+		if payloadType == "application/vnd.entrepot."+name+".v1+json" {
+			kind = code
+		}
+	}
+	var said statement
+	if kind > 3 || kind == 2 {
+		// Other kinds have fields of these names and other shapes.
+		if err := json.Unmarshal(payload, &said); err != nil {
+			fail("%v", err)
+		}
+	}
+	named := func(hash string) []byte { return publicName(unhex(hash)) }
+	number := binary.BigEndian.AppendUint32
+	out := []byte{1, byte(kind)}
+	add := func(parts ...[]byte) { out = append(out, bytes.Join(parts, nil)...) }
+	switch kinds[kind] {
+	case "rights-registration":
+		add([]byte{map[string]byte{"hold": 1, "process": 2, "operate": 3}[said.Right]}, publicKey(said.Holder))
+	case "agreement":
+		add(publicName(hash), publicKey(said.Consumer), publicKey(said.Exchange))
+		for _, party := range said.Parties {
+			add(publicKey(party.Worker))
+		}
+		rule := append([]byte("entrepot/split-rule/v1\n"), hash...)
+		for _, part := range said.Split {
+			rule = binary.BigEndian.AppendUint16(append(rule, publicKey(part.Participant)...), part.Share)
+		}
+		add(number(nil, said.QuotaQueries), digest(rule))
+	case "order":
+		sequence := must(strconv.ParseUint(said.Sequence, 10, 64))
+		add(publicName(hash), named(said.Agreement), binary.BigEndian.AppendUint64(nil, sequence))
+	case "hold":
+		add(publicName(hash), named(said.Order), publicKey(said.Consumer))
+	case "usage-receipt":
+		add(named(said.Order), publicKey(said.Consumer), number(nil, said.Attempt), []byte{said.Party})
+	case "release":
+		add(named(said.Hold), unhex(said.SplitRule))
+	case "refund":
+		add(named(said.Hold))
+	}
+	return out
+}
+
 // leaf checks the signatures of an envelope and gives its entry in the log.
 func leaf(trust trustFile, name string, signed envelope) []byte {
 	known := map[string]bool{trust.Exchange: true}
@@ -163,7 +244,8 @@ func leaf(trust trustFile, name string, signed envelope) []byte {
 	}
 	payload, salt := decode64(signed.Payload), decode64(signed.Salt)
 	encoded := append([]byte(fmt.Sprintf("DSSEv1 %d %s %d ", len(signed.PayloadType), signed.PayloadType, len(payload))), payload...)
-	digest := sha256.Sum256(append(append([]byte{}, salt...), encoded...))
+	salted := digest(salt, encoded)
+	entry := digest([]byte("entrepot/leaf/v2\n"), salted, facts(signed.PayloadType, payload, digest(encoded)))
 	if len(signed.Signatures) == 0 {
 		fail("%s is not signed", name)
 	}
@@ -174,11 +256,11 @@ func leaf(trust trustFile, name string, signed envelope) []byte {
 		}
 		key := publicKey(signature.Keyid)
 		if !ed25519.Verify(key, encoded, decode64(signature.Sig)) ||
-			!ed25519.Verify(key, append([]byte("entrepot/leaf/v1\n"), digest[:]...), decode64(signature.LeafSig)) {
+			!ed25519.Verify(key, append([]byte("entrepot/leaf-signature/v2\n"), entry...), decode64(signature.LeafSig)) {
 			fail("%s: the signature of %s is wrong", name, signature.Keyid)
 		}
 	}
-	return digest[:]
+	return entry
 }
 
 // proven checks that a tlog-proof leads from an entry to a checkpoint of the log.

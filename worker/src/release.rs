@@ -64,7 +64,7 @@ pub(crate) fn check(release: &Release, finished: &FinishedAttempt) -> Result<(),
         return Err(ReleaseRefusal::AmountDiffers);
     }
     // Every part: whoever lets another be cheated delivers what that one was not paid for.
-    if release.split != finished.split {
+    if release.split != finished.split || release.split_rule != finished.split_rule {
         return Err(ReleaseRefusal::SplitDiffers);
     }
     Ok(())
@@ -102,6 +102,7 @@ mod tests {
             attempt: 1,
             agreement: Hash([1; 32]),
             order: Hash([2; 32]),
+            consumer: key(8).did(),
             plan: Hash([3; 32]),
             party: 1,
             participant: key(1).did(),
@@ -122,6 +123,7 @@ mod tests {
             hold: Hash([5; 32]),
             price: money(101),
             split: parts(51, 50),
+            split_rule: Hash([6; 32]),
             receipt: Envelope::sign(&receipt, &key(2), [0; 32]).expect("it can be signed"),
             shares: Vec::new(),
             finished_at: Timestamp(2),
@@ -136,6 +138,7 @@ mod tests {
             receipts: vec![Hash([0; 32]), finished().receipt.statement_hash(), Hash([0; 32])],
             amount: money(101),
             split: parts(51, 50),
+            split_rule: Hash([6; 32]),
             released_at: Timestamp(3),
         }
     }
@@ -172,6 +175,7 @@ mod tests {
         }
         assert_eq!(with(&|r| r.split[1].participant = key(4).did()), "release_split_differs");
         assert_eq!(with(&|r| r.split.truncate(1)), "release_split_differs");
+        assert_eq!(with(&|r| r.split_rule = Hash([9; 32])), "release_split_differs");
         assert_eq!(with(&|r| r.split[0].amount.currency = "USD".parse().expect("three letters")), "release_split_differs");
     }
 }

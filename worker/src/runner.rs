@@ -14,6 +14,7 @@ use entrepot_chain_statement::{
     Envelope, Hash,
     envelope::EnvelopeError,
     sealing::{RESULT_INFO, ResultShare, SealingError},
+    split::rule_digest,
     statements::{SealedShareDigest, UsageReceipt},
 };
 use entrepot_mpc_protocol::{Channel, Context, Party, ProtocolError};
@@ -197,6 +198,7 @@ fn sign(
         attempt: admitted.attempt,
         agreement: admitted.agreement_hash,
         order: admitted.order_hash,
+        consumer: admitted.agreement.consumer.clone(),
         plan: admitted.plan.hash(),
         party: admitted.party,
         participant: settings.config.participant.clone(),
@@ -220,6 +222,7 @@ fn sign(
         hold: admitted.hold_hash,
         price: admitted.price().clone(),
         split: admitted.split.clone(),
+        split_rule: rule_digest(&admitted.agreement_hash, &admitted.agreement.split),
         receipt,
         shares,
         finished_at,

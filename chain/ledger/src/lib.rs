@@ -1,8 +1,9 @@
 //! The ledger, pure: transactions, blocks, and how a block changes the state.
 //!
-//! A ledger never sees a statement. It sees a *leaf*, the salted hash of one, with the signatures over that leaf of every key the
-//! statement binds; it appends the leaf to one RFC 6962 log and remembers each submitter's last sequence number. Besides the log it keeps
-//! what the members decide about each other, and who holds which right. A transaction that is
+//! A ledger never sees a statement. It sees a *leaf*, which commits to the salted hash of one and to a few public facts of it, with the
+//! signatures over that leaf of every key the statement binds; it judges the facts, appends the leaf to one RFC 6962 log and remembers
+//! each submitter's last sequence number. Besides the log it keeps what the members decide about each other, who holds which right, and
+//! how agreements are used and settled. A transaction that is
 //! not accepted is *rejected* with a reason, which is an answer like the other: nothing is dropped in silence. A leaf that was accepted
 //! before gets the same index again, so that submitting at least once is safe.
 //!
@@ -10,7 +11,6 @@
 
 pub mod block;
 pub mod contracts;
-pub mod kind;
 pub mod outcome;
 mod signatures;
 pub mod state;
@@ -20,9 +20,10 @@ pub use block::Block;
 pub use contracts::{
     members::Proposal,
     rights::{Right, RightStatus},
+    settlement,
 };
 pub use entrepot_chain_log::{BlockHeader, DecodeError, KnownKeys, codec, consortium, state_tree};
-pub use kind::LeafKind;
+pub use entrepot_chain_statement::{Facts, LeafKind};
 pub use outcome::{MembersOutcome, Outcome, Rejection};
 pub use signatures::Submission;
 pub use state::{Applied, ApplyError, Draft, DraftError, Lookup, LookupError, Signatures, State, StateError, Verdict};

@@ -104,13 +104,9 @@ pub enum Rejection {
         /// Which.
         proposal: Hash,
     },
-    /// The name of the right is not that of its leaf, kind and first holder.
-    RightId,
     /// Nobody registered this right.
     NoSuchRight,
-    /// The right is registered already.
-    RightExists,
-    /// The log has no such leaf: a right begins as a statement that was logged.
+    /// The log has no such leaf: what describes a right is a statement that was logged.
     LeafNotLogged,
     /// The record is not the next one of the right.
     RecordNumber {
@@ -131,6 +127,54 @@ pub enum Rejection {
     ExpiryPast,
     /// No regulator among the members signed.
     NoRegulator,
+    /// A regulator signed, and no other member.
+    NoSecondMember,
+    /// The leaf binds several keys, and its facts speak of one.
+    BindsSeveral,
+    /// The consumer has an agreement of this name.
+    AgreementExists,
+    /// The key that signed has no such agreement.
+    NoSuchAgreement,
+    /// The consumer has an order of this name.
+    OrderExists,
+    /// The order is not the next one of its agreement.
+    OrderSequence {
+        /// The number to use.
+        expected: u64,
+    },
+    /// The consumer has no such order.
+    NoSuchOrder,
+    /// The order has a hold, or the exchange has one of this name.
+    HoldExists,
+    /// Nothing is held for the order.
+    NotHeld,
+    /// The exchange that signed has no such hold.
+    NoSuchHold,
+    /// The hold was paid out.
+    HoldReleased,
+    /// The hold was given back.
+    HoldRefunded,
+    /// Parties are numbered 0, 1, 2.
+    NoSuchParty,
+    /// The party signed a receipt for this attempt or a later one.
+    AttemptOver {
+        /// Its last attempt.
+        last: u32,
+    },
+    /// A party has not signed a receipt.
+    ReceiptMissing {
+        /// Which.
+        party: u8,
+    },
+    /// The parties' last receipts are of different attempts.
+    AttemptsDiffer,
+    /// The release names another split rule than the agreement's.
+    SplitDiffers,
+    /// As many uses were paid out as the agreement allows.
+    UsesSpent {
+        /// How many.
+        uses_max: u32,
+    },
 }
 
 impl Rejection {
@@ -154,9 +198,7 @@ impl Rejection {
             Self::TooManyProposals => "too_many_proposals",
             Self::TooManyOwnProposals => "too_many_own_proposals",
             Self::NoSuchProposal { .. } => "no_such_proposal",
-            Self::RightId => "right_id",
             Self::NoSuchRight => "no_such_right",
-            Self::RightExists => "right_exists",
             Self::LeafNotLogged => "leaf_not_logged",
             Self::RecordNumber { .. } => "record_number",
             Self::RightKind => "right_kind",
@@ -166,6 +208,24 @@ impl Rejection {
             Self::RightNotDisputed => "right_not_disputed",
             Self::ExpiryPast => "expiry_past",
             Self::NoRegulator => "no_regulator",
+            Self::NoSecondMember => "no_second_member",
+            Self::BindsSeveral => "binds_several",
+            Self::AgreementExists => "agreement_exists",
+            Self::NoSuchAgreement => "no_such_agreement",
+            Self::OrderExists => "order_exists",
+            Self::OrderSequence { .. } => "order_sequence",
+            Self::NoSuchOrder => "no_such_order",
+            Self::HoldExists => "hold_exists",
+            Self::NotHeld => "not_held",
+            Self::NoSuchHold => "no_such_hold",
+            Self::HoldReleased => "hold_released",
+            Self::HoldRefunded => "hold_refunded",
+            Self::NoSuchParty => "no_such_party",
+            Self::AttemptOver { .. } => "attempt_over",
+            Self::ReceiptMissing { .. } => "receipt_missing",
+            Self::AttemptsDiffer => "attempts_differ",
+            Self::SplitDiffers => "split_differs",
+            Self::UsesSpent { .. } => "uses_spent",
         }
     }
 }
@@ -192,9 +252,7 @@ impl fmt::Display for Rejection {
             Self::NoSuchProposal { proposal } => {
                 write!(f, "the proposal {proposal} is not open: it was decided, refused or outdated, or never made")
             }
-            Self::RightId => write!(f, "the name of the right is not that of its leaf, kind and first holder"),
-            Self::NoSuchRight => write!(f, "nobody registered this right; begin with an initial record"),
-            Self::RightExists => write!(f, "the right is registered already"),
+            Self::NoSuchRight => write!(f, "nobody registered this right; log its registration first"),
             Self::LeafNotLogged => write!(f, "the log has no such leaf; log the statement first"),
             Self::RecordNumber { expected } => write!(f, "the record is not the next of this right; that has the number {expected}"),
             Self::RightKind => write!(f, "the right is of another kind than the record says"),
@@ -204,6 +262,24 @@ impl fmt::Display for Rejection {
             Self::RightNotDisputed => write!(f, "the right is not in dispute"),
             Self::ExpiryPast => write!(f, "the right would expire before it begins; name a later moment"),
             Self::NoRegulator => write!(f, "no regulator among the members signed"),
+            Self::NoSecondMember => write!(f, "a regulator resolves no dispute alone; let another member sign, too"),
+            Self::BindsSeveral => write!(f, "the leaf binds several keys; only the one that its facts speak of may sign"),
+            Self::AgreementExists => write!(f, "the consumer has another agreement of this name; sign a new one under a fresh id"),
+            Self::NoSuchAgreement => write!(f, "the key that signed has no such agreement; log the agreement first"),
+            Self::OrderExists => write!(f, "the consumer has another order of this name; sign a new one under a fresh id"),
+            Self::OrderSequence { expected } => write!(f, "the order is not the next of its agreement; that has the number {expected}"),
+            Self::NoSuchOrder => write!(f, "the consumer has no such order; log the order first"),
+            Self::HoldExists => write!(f, "the order has another hold, or the exchange another of this name"),
+            Self::NotHeld => write!(f, "nothing is held for the order; log the hold first"),
+            Self::NoSuchHold => write!(f, "the exchange that signed has no such hold; log the hold first"),
+            Self::HoldReleased => write!(f, "the hold was paid out; nothing can follow"),
+            Self::HoldRefunded => write!(f, "the hold was given back; nothing can follow"),
+            Self::NoSuchParty => write!(f, "parties are numbered 0, 1 and 2"),
+            Self::AttemptOver { last } => write!(f, "the party signed another receipt for attempt {last}; only a later attempt counts"),
+            Self::ReceiptMissing { party } => write!(f, "party {party} has signed no receipt; log those of all parties first"),
+            Self::AttemptsDiffer => write!(f, "the parties' receipts are of different attempts; log those of one attempt first"),
+            Self::SplitDiffers => write!(f, "the release names another split rule than the agreement; pay by the agreed one"),
+            Self::UsesSpent { uses_max } => write!(f, "all {uses_max} uses of the agreement were paid out; refund the hold"),
         }
     }
 }

@@ -89,7 +89,7 @@ fn bound(transaction: &Transaction) -> Option<&BTreeMap<Did, [u8; 64]>> {
 fn items(transaction: &Transaction, genesis: &Hash) -> Vec<Signed> {
     let mut items = vec![item(transaction.submitter(), transaction.submitter_signature(), &transaction.message(genesis))];
     let message = match transaction {
-        Transaction::Leaf(transaction) => leaf_message(&transaction.leaf.leaf),
+        Transaction::Leaf(transaction) => leaf_message(&transaction.leaf.leaf()),
         Transaction::Members(_) => Vec::new(),
         Transaction::Right(transaction) => transaction.record.message(genesis),
     };

@@ -272,8 +272,9 @@ lies! {
     an_agreement_with_another_worker: agreement = |a| a.parties[2].worker = stranger() => ["grant-2", "receipt-2"];
     an_agreement_with_one_worker_twice: agreement = |a| a.parties[1].worker = a.parties[0].worker.clone() => ["agreement", "grant-1", "receipt-1"];
     an_agreement_without_a_grant: agreement = |a| a.parties[0].grant = Hash([9; 32]) => ["grant-0"];
-    an_agreement_with_two_parties: agreement = |a| a.parties.truncate(2) => ["agreement", "grant-2", "receipt-2"];
-    an_agreement_by_another_consumer: agreement = |a| a.consumer = stranger() => ["participants", "signature:agreement", "agreement", "signature:order"];
+    an_agreement_by_another_consumer: agreement = |a| a.consumer = stranger() => [
+        "participants", "signature:agreement", "agreement", "signature:order", "hold", "receipt-0", "receipt-1", "receipt-2",
+    ];
 
     an_order_of_another_agreement: order = |o| o.agreement = Hash([9; 32]) => ["order"];
     an_order_at_another_price: order = |o| o.price = eur(1) => ["order", "split"];
@@ -284,11 +285,13 @@ lies! {
 
     a_hold_of_another_order: hold = |h| h.order = Hash([9; 32]) => ["hold"];
     a_hold_of_another_agreement: hold = |h| h.agreement = Hash([9; 32]) => ["hold"];
+    a_hold_of_another_consumers_money: hold = |h| h.consumer = stranger() => ["hold"];
     a_hold_of_another_amount: hold = |h| h.amount = eur(PRICE_MINOR + 1) => ["hold", "release"];
     a_hold_of_another_job: hold = |h| h.job_id = entrepot_chain_statement::ids::JobId::compose(NOW, [1; 10]) => ["job"];
 
     a_receipt_of_another_job: receipt = |_, r| r.job_id = entrepot_chain_statement::ids::JobId::compose(NOW, [1; 10]) => ["job"];
     a_receipt_of_another_order: receipt = |party, r| if party == 0 { r.order = Hash([9; 32]) } => ["receipt-0"];
+    a_receipt_for_another_consumer: receipt = |party, r| if party == 0 { r.consumer = stranger() } => ["receipt-0"];
     a_receipt_of_another_agreement: receipt = |party, r| if party == 0 { r.agreement = Hash([9; 32]) } => ["receipt-0"];
     a_receipt_of_another_plan: receipt = |party, r| if party == 2 { r.plan = Hash([9; 32]) } => ["receipt-2"];
     a_receipt_of_another_party: receipt = |party, r| if party == 0 { r.party = 1 } => ["receipt-0"];
@@ -314,6 +317,7 @@ lies! {
     a_release_that_pays_a_stranger: release = |r| r.split[2].participant = stranger() => ["split"];
     a_release_that_shifts_a_cent: release = |r| (r.split[0].amount, r.split[1].amount) = (eur(564), eur(562)) => ["split"];
     a_release_that_keeps_a_cent: release = |r| r.split[2].amount = eur(124) => ["split"];
+    a_release_by_another_rule: release = |r| r.split_rule = Hash([9; 32]) => ["split"];
     a_release_that_pays_nobody: release = |r| r.split.clear() => ["split"];
     a_release_in_another_currency: release = |r| r.split[0].amount.currency = "USD".parse().unwrap() => ["split"];
     a_release_of_another_job: release = |r| r.job_id = entrepot_chain_statement::ids::JobId::compose(NOW, [1; 10]) => ["job"];

@@ -1,12 +1,12 @@
 //! Signed transactions committed a second, beside the signatures this machine checks one by one; and how long one alone takes, beside a sync.
 
-mod receipts;
+mod jobs;
 
 use entrepot_benches::{Figure, Machine, cores};
 use entrepot_chain_ledger::{LeafTransaction, Outcome};
 use entrepot_chain_node::Node;
 use futures::future::join_all;
-use receipts::{genesis, key, node, receipt};
+use jobs::{genesis, key, leaf, node};
 use std::{fs::File, io::Write as _, time::Instant};
 
 const SUBMITTERS: u8 = 16;
@@ -24,12 +24,10 @@ async fn submit(node: &Node, transactions: Vec<LeafTransaction>) {
 
 /// Transactions of each submitter, signed.
 fn transactions() -> Vec<Vec<LeafTransaction>> {
-    let worker = key(7);
     let genesis = genesis().digest();
     let of = |submitter: u8| {
         let numbers = 0..TRANSACTIONS;
-        let leaf = |number| receipt(usize::from(submitter) * TRANSACTIONS + number, &worker);
-        numbers.map(|number| LeafTransaction::sign(&genesis, leaf(number), number as u64 + 1, &key(submitter))).collect()
+        numbers.map(|number| LeafTransaction::sign(&genesis, leaf(submitter, number), number as u64 + 1, &key(submitter))).collect()
     };
     (0..SUBMITTERS).map(of).collect()
 }

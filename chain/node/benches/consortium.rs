@@ -1,8 +1,8 @@
 //! Four members on loopback in one process, so that all of them share the machine's cores: what they commit a second, how long one
-//! transaction takes, how fast a member that was away catches up, and what a receipt costs on disk.
+//! transaction takes, how fast a member that was away catches up, and what a leaf costs on disk.
 
 #[expect(dead_code, reason = "shared with benchmarks that need more of it")]
-mod receipts;
+mod jobs;
 
 use entrepot_benches::{Figure, Machine, cores};
 use entrepot_chain_ledger::{LeafTransaction, Outcome, Transaction};
@@ -10,7 +10,7 @@ use entrepot_chain_log::consortium::{Genesis, Member, MemberKeys, MemberRole, Me
 use entrepot_chain_node::{ConsortiumConfig, Mesh, MeshConfig, Node, NodeConfig, NodeKeys, Seat, timeouts};
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
 use futures::future::join_all;
-use receipts::{key, receipt};
+use jobs::{key, leaf};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -108,9 +108,8 @@ async fn submit(node: &Node, transactions: Vec<LeafTransaction>) {
 }
 
 fn transactions(submitter: u8, count: usize) -> Vec<LeafTransaction> {
-    let (worker, genesis) = (key(7), genesis().digest());
-    let leaf = |number| receipt(usize::from(submitter) * 1_000_000 + number, &worker);
-    (0..count).map(|number| LeafTransaction::sign(&genesis, leaf(number), number as u64 + 1, &key(submitter))).collect()
+    let genesis = genesis().digest();
+    (0..count).map(|number| LeafTransaction::sign(&genesis, leaf(submitter, number), number as u64 + 1, &key(submitter))).collect()
 }
 
 /// Seconds until all members have committed all of them, blocks, and bytes on one member's disk.
@@ -195,7 +194,7 @@ fn main() {
     let reference = machine.ed25519_verifications * cores() as f64;
     Figure { name: "chain.commit.4", value: count as f64 / seconds, unit: "transactions/s", reference, conditions: &conditions }.print();
     let conditions =
-        format!("RocksDB's folder of one member after {count} receipts in {blocks} blocks; reference: the encoded transaction");
+        format!("RocksDB's folder of one member after {count} leaves of jobs in {blocks} blocks; reference: the encoded transaction");
     let encoded = Transaction::from(all[0][0].clone()).encode().len() as f64;
     Figure { name: "chain.receipt.bytes", value: bytes as f64 / count as f64, unit: "bytes", reference: encoded, conditions: &conditions }
         .print();

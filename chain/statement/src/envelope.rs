@@ -1,11 +1,13 @@
 //! DSSE envelopes (Dead Simple Signing Envelope v1.0.2), with a salt and a second signature for the log.
 //!
-//! Each signer signs twice: PAE(payload type, payload), as DSSE has it, and the salted leaf that goes to the log. The second lets a ledger
-//! that sees only leaves demand the signature of everyone a statement binds; erasing salt and statement leaves a leaf without meaning.
+//! Each signer signs twice: PAE(payload type, payload), as DSSE has it, and the leaf that goes to the log, which commits to the salted
+//! statement and to the facts that a ledger may know of it. The second lets a ledger that sees only leaves and facts demand the signature of
+//! everyone a statement binds; erasing salt and statement leaves a leaf that tells no more than its facts.
 
 use crate::{
-    Did, Hash, SigningKey,
+    Did, Facts, Hash, SigningKey,
     canonical::{CANONICAL_MAX_BYTES, CanonicalError, from_canonical_json, to_canonical_json},
+    facts,
     statements::Statement,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -17,7 +19,7 @@ pub const SIGNATURES_MAX: usize = 16;
 pub const ENVELOPE_MAX_BYTES: usize = 2 << 20;
 const PAYLOAD_TYPE_MAX_BYTES: usize = 128;
 /// What is signed over a leaf begins so: no DSSE encoding and no token does.
-const LEAF_CONTEXT: &[u8] = b"entrepot/leaf/v1\n";
+const LEAF_CONTEXT: &[u8] = b"entrepot/leaf-signature/v2\n";
 
 /// Why an envelope cannot be made, read or trusted.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +70,13 @@ pub struct EnvelopeSignature {
     /// Ed25519 over PAE(payload type, payload).
     #[serde(with = "base64_64")]
     pub sig: [u8; 64],
-    /// Ed25519 over `"entrepot/leaf/v1\n"` and the leaf.
+    /// Ed25519 over `"entrepot/leaf-signature/v2\n"` and the leaf.
     #[serde(with = "base64_64")]
     pub leaf_sig: [u8; 64],
 }
 
-/// A statement, its salt and its signatures. Reading one checks its form, not its signatures.
+/// A statement, its salt and its signatures. Reading one checks its form, not its signatures; a statement of a kind that a ledger has rules
+/// for must be one of its type, because its facts are derived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "EnvelopeText", into = "EnvelopeText")]
 pub struct Envelope {
@@ -81,6 +84,7 @@ pub struct Envelope {
     payload_type: String,
     salt: [u8; 32],
     signatures: Vec<EnvelopeSignature>,
+    facts: Facts,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,7 +101,8 @@ impl Envelope {
     /// Signs a statement. The salt must be random and used once.
     pub fn sign<S: Statement>(statement: &S, key: &SigningKey, salt: [u8; 32]) -> Result<Self, EnvelopeError> {
         let payload = to_canonical_json(statement).map_err(EnvelopeError::Payload)?;
-        let mut envelope = Self { payload, payload_type: S::PAYLOAD_TYPE.to_owned(), salt, signatures: Vec::new() };
+        let facts = Facts::of(S::PAYLOAD_TYPE, &payload)?;
+        let mut envelope = Self { payload, payload_type: S::PAYLOAD_TYPE.to_owned(), salt, signatures: Vec::new(), facts };
         envelope.countersign(key)?;
         Ok(envelope)
     }
@@ -190,9 +195,19 @@ impl Envelope {
         Hash::of(&[&self.pre_authentication_encoding()])
     }
 
-    /// SHA-256 of salt and PAE(payload type, payload): the 32-byte entry of the log.
-    pub fn leaf(&self) -> Hash {
+    /// What the ledger may know of the statement.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// SHA-256 of salt and PAE(payload type, payload): hides the statement from a ledger that is given it.
+    pub fn salted_hash(&self) -> Hash {
         Hash::of(&[&self.salt, &self.pre_authentication_encoding()])
+    }
+
+    /// The 32-byte entry of the log: commits to the salted hash and to the facts.
+    pub fn leaf(&self) -> Hash {
+        facts::leaf(&self.salted_hash(), &self.facts)
     }
 
     /// Reads the JSON; checks its form, not its signatures.
@@ -265,7 +280,8 @@ impl TryFrom<EnvelopeText> for Envelope {
         }
         let salt = BASE64_STANDARD.decode(&text.salt).ok().and_then(|salt| salt.try_into().ok());
         let salt = salt.ok_or(EnvelopeError::Form("the salt is not the base64 of 32 bytes"))?;
-        Ok(Self { payload, payload_type: text.payload_type, salt, signatures: text.signatures })
+        let facts = Facts::of(&text.payload_type, &payload)?;
+        Ok(Self { payload, payload_type: text.payload_type, salt, signatures: text.signatures, facts })
     }
 }
 

@@ -1,10 +1,23 @@
 //! Dividing a price among its receivers, to the last minor unit: the rule that exchange, workers and verifiers share.
 
 use crate::{
-    BasisPoints, Money,
+    BasisPoints, Hash, Money,
     statements::{SplitAmount, SplitShare},
 };
 use thiserror::Error;
+
+const RULE_CONTEXT: &[u8] = b"entrepot/split-rule/v1\n";
+
+/// Names an agreement's rule to a ledger that must not know it. The agreement's statement hash is in it, which no ledger sees: equal rules of
+/// two agreements do not look alike, and nobody finds a rule by trying all that are likely.
+pub fn rule_digest(agreement: &Hash, shares: &[SplitShare]) -> Hash {
+    let mut rule = Vec::with_capacity(shares.len() * 34);
+    for share in shares {
+        rule.extend_from_slice(&share.participant.public_bytes());
+        rule.extend_from_slice(&share.share.get().to_be_bytes());
+    }
+    Hash::of(&[RULE_CONTEXT, &agreement.0, &rule])
+}
 
 /// Why an amount cannot be divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -190,8 +190,8 @@ fn contract_statements_are_pinned() {
 fn settlement_statements_are_pinned() {
     let job_id = JobId::compose(NOW, [7; 10]);
     pin(
-        Hold { job_id: job_id.clone(), order: Hash([1; 32]), agreement: Hash([2; 32]), amount: eur(1250), held_at: NOW },
-        "43bf64260ff21c9553e2787159fba68787ae089b9d3d39e6bde8ce2a0e8517ee",
+        Hold { job_id: job_id.clone(), order: Hash([1; 32]), agreement: Hash([2; 32]), consumer: did(5), amount: eur(1250), held_at: NOW },
+        "2357be4ffd4203a9da7b09639241f5c324266befa0d13f6a162cc5615d8fc310",
     );
     let release = Release {
         job_id: job_id.clone(),
@@ -200,9 +200,10 @@ fn settlement_statements_are_pinned() {
         receipts: vec![Hash([4; 32]), Hash([5; 32]), Hash([6; 32])],
         amount: eur(1250),
         split: vec![SplitAmount { participant: did(1), amount: eur(1250) }],
+        split_rule: Hash([7; 32]),
         released_at: NOW,
     };
-    pin(release, "f0142e43d58d45d31c8ba25bb03c9a9164850cbf9767dbe89544ef4b0cb49cb0");
+    pin(release, "b6a82a607c9e16053546a56e8ec23f39fa5f3b6798355993269d5c7ea7265b62");
     let reason = "worker_refused".into();
     pin(
         Refund { job_id, order: Hash([1; 32]), hold: Hash([3; 32]), amount: eur(1250), reason, refunded_at: NOW },
@@ -217,6 +218,7 @@ fn the_usage_receipt_is_pinned() {
         attempt: 1,
         agreement: Hash([1; 32]),
         order: Hash([2; 32]),
+        consumer: did(5),
         plan: Hash([3; 32]),
         party: 0,
         participant: did(1),
@@ -228,7 +230,7 @@ fn the_usage_receipt_is_pinned() {
         transcript: Hash([7; 32]),
         finished_at: NOW,
     };
-    pin(receipt, "3a807bbae9e84bae6ed344ea149d258ada68bd28c31a5fa69151644d3aeb4017");
+    pin(receipt, "e20d784a655e7b869e9a9da73fa5765bb0c320f49509ef00d87c5fa3ece86d02");
 }
 
 #[test]

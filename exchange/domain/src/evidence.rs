@@ -286,6 +286,7 @@ mod tests {
             job_id: JobId::compose(Timestamp(1), [2; 10]),
             order: Hash([3; 32]),
             agreement: Hash([4; 32]),
+            consumer: key.did(),
             amount: Money { amount_minor: 5, currency: "EUR".parse().expect("a currency") },
             held_at: Timestamp(6),
         };

@@ -69,6 +69,7 @@ pub fn check_receipt(
         ("attempt", receipt.attempt == attempt),
         ("agreement", receipt.agreement == terms.agreement),
         ("order", receipt.order == terms.order),
+        ("consumer", receipt.consumer == terms.consumer),
         ("plan", receipt.plan == terms.plan),
         ("party", receipt.party == party),
         ("participant", receipt.participant == pin.participant),

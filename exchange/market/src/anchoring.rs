@@ -81,7 +81,7 @@ pub async fn anchor_due(market: &Market) -> Result<Anchored, StoreError> {
 async fn read(market: &Market, row: &OutboxRow) -> Result<Option<(Hash, NotaryLeaf)>, StoreError> {
     let Ok(hash) = row.payload.parse::<Hash>() else { return Ok(None) };
     match statements::find(&mut *market.store.reader().await?, &hash).await {
-        Ok(found) => Ok(found.map(|statement| (hash, NotaryLeaf::of(&statement.envelope, statement.kind)))),
+        Ok(found) => Ok(found.map(|statement| (hash, NotaryLeaf::of(&statement.envelope)))),
         Err(StoreError::Corrupt { what }) => {
             tracing::error!(statement = %hash, what, "a statement that waits for the log cannot be read");
             Ok(None)

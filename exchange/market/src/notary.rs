@@ -1,9 +1,9 @@
-//! The log, as the use cases see it. It is given leaves and signatures over them, never a statement.
+//! The log, as the use cases see it. It is given leaves, the facts that they commit to and signatures over them, never a statement.
 
 use async_trait::async_trait;
 use entrepot_chain_log::{Tile, TlogProof, bundle::Decisions};
-use entrepot_chain_statement::{Did, Envelope, Hash};
-use entrepot_exchange_domain::{Refusal, RefusalKind, evidence::StatementKind};
+use entrepot_chain_statement::{Did, Envelope, Facts, Hash};
+use entrepot_exchange_domain::{Refusal, RefusalKind};
 use std::collections::BTreeSet;
 
 /// The log could not be asked.
@@ -30,22 +30,22 @@ pub async fn decisions_behind(notary: &dyn Notary, proofs: impl IntoIterator<Ite
     if sizes.is_empty() { Ok(None) } else { notary.decisions(&sizes).await }
 }
 
-/// What is to be logged.
+/// What is to be logged; its leaf commits to salted hash and facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotaryLeaf {
     /// The salted hash of the statement.
-    pub leaf: Hash,
-    /// The statement's kind.
-    pub kind: StatementKind,
+    pub salted: Hash,
+    /// What the ledger may know of it.
+    pub facts: Facts,
     /// Signatures over the leaf, by every key that the statement binds.
     pub signatures: Vec<(Did, [u8; 64])>,
 }
 
 impl NotaryLeaf {
     /// The leaf of an envelope whose every signer is bound by it.
-    pub fn of(envelope: &Envelope, kind: StatementKind) -> Self {
+    pub fn of(envelope: &Envelope) -> Self {
         let signatures = envelope.signatures().iter().map(|signature| (signature.keyid.clone(), signature.leaf_sig)).collect();
-        Self { leaf: envelope.leaf(), kind, signatures }
+        Self { salted: envelope.salted_hash(), facts: envelope.facts().clone(), signatures }
     }
 }
 

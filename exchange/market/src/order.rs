@@ -156,7 +156,7 @@ pub async fn order(tx: &mut Tx<'_>, market: &Market, caller: &Did, envelope: &En
     let origin = JobOrigin { order_id: &order.order_id, agreement_id: &found.agreement_id, consumer: caller, sequence: order.sequence };
     job::insert(tx, &job, origin, now).await?;
     job::append_event(tx, &job_id, &Note::Queued { attempt: 1, not_before: now }, now).await?;
-    settle::set_aside(tx, market, &job.terms, caller, &order.price, now).await?;
+    settle::set_aside(tx, market, &job.terms, &order.price, now).await?;
     entrepot_failpoint::reach("exchange.order.before_commit");
     Ok(PlacedOrder { order_id: order.order_id, job_id, state: job.state.name() })
 }
@@ -193,6 +193,7 @@ async fn job_terms(
         job_id: job_id.clone(),
         order: statement,
         agreement: order.agreement,
+        consumer: agreement.consumer.clone(),
         plan: order.plan,
         security: agreement.security,
         parties: parties.try_into().map_err(|_| corrupt("agreement's parties"))?,

@@ -3,8 +3,9 @@
 
 use crate::Market;
 use entrepot_chain_statement::{
-    Did, Envelope, Hash, Money, Statement, Timestamp,
+    Envelope, Hash, Money, Statement, Timestamp,
     ids::{AccountId, JobId, JournalEntryId},
+    split::rule_digest,
     statements::{Agreement, Hold, Refund, Release},
 };
 use entrepot_exchange_domain::{
@@ -33,17 +34,18 @@ async fn book(tx: &mut Tx<'_>, market: &Market, entry: &Entry, job_id: &JobId, n
 }
 
 /// Available → escrow. The caller has seen that the balance suffices; the books refuse an overdraft whatever it saw.
-pub(crate) async fn set_aside(
-    tx: &mut Tx<'_>,
-    market: &Market,
-    terms: &JobTerms,
-    consumer: &Did,
-    price: &Money,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let hold = Hold { job_id: terms.job_id.clone(), order: terms.order, agreement: terms.agreement, amount: price.clone(), held_at: now };
+pub(crate) async fn set_aside(tx: &mut Tx<'_>, market: &Market, terms: &JobTerms, price: &Money, now: Timestamp) -> Result<(), StoreError> {
+    let consumer = terms.consumer.clone();
+    let hold = Hold {
+        job_id: terms.job_id.clone(),
+        order: terms.order,
+        agreement: terms.agreement,
+        consumer,
+        amount: price.clone(),
+        held_at: now,
+    };
     let statement = sign(tx, market, &hold, now).await?;
-    let entry = Entry::hold(&market.exchange_did(), consumer, price).map_err(|_| StoreError::Corrupt { what: "price" })?;
+    let entry = Entry::hold(&market.exchange_did(), &terms.consumer, price).map_err(|_| StoreError::Corrupt { what: "price" })?;
     let entry = book(tx, market, &entry, &terms.job_id, now).await?;
     escrow::hold(tx, &terms.job_id, price, Movement { entry: &entry, statement: &statement }, now).await
 }
@@ -82,6 +84,7 @@ pub(crate) async fn pay_out(
         receipts: receipts.to_vec(),
         amount,
         split,
+        split_rule: rule_digest(&terms.agreement, &agreement.split),
         released_at: now,
     };
     let statement = sign(tx, market, &release, now).await?;
@@ -93,14 +96,14 @@ pub(crate) async fn pay_out(
 pub(crate) async fn give_back(
     tx: &mut Tx<'_>,
     market: &Market,
-    (terms, consumer): (&JobTerms, &Did),
+    terms: &JobTerms,
     reason: RefundReason,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let row = held(tx, &terms.job_id).await?;
     let state = closing(&row.escrow, Escrow::refund)?;
     let amount = row.escrow.amount;
-    let entry = Entry::refund(&market.exchange_did(), consumer, &amount).map_err(|_| StoreError::Corrupt { what: "held amount" })?;
+    let entry = Entry::refund(&market.exchange_did(), &terms.consumer, &amount).map_err(|_| StoreError::Corrupt { what: "held amount" })?;
     let refund = Refund {
         job_id: terms.job_id.clone(),
         order: terms.order,

@@ -9,7 +9,7 @@ use crate::{
 use entrepot_chain_statement::{
     Did, Hash, Statement,
     ids::JobId,
-    split::split,
+    split::{rule_digest, split},
     statements::{Agreement, Hold, Refund, Release},
 };
 use entrepot_exchange_domain::escrow::EscrowState;
@@ -269,7 +269,8 @@ async fn release_fault(
     if release.job_id != terms.job_id || release.order != terms.order || release.hold != escrow.hold || release.amount != *amount {
         return Ok(Some("the signed release is about something else"));
     }
-    if split(amount, &agreement.split).ok().as_ref() != Some(&release.split) {
+    let rule = rule_digest(&terms.agreement, &agreement.split);
+    if split(amount, &agreement.split).ok().as_ref() != Some(&release.split) || release.split_rule != rule {
         return Ok(Some("the signed split is not the agreement's"));
     }
     let Some((attempt, receipts)) = row.job.state.paid_for() else {

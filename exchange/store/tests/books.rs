@@ -3,7 +3,8 @@
 use entrepot_chain_statement::{
     BasisPoints, Did, Envelope, Hash, Money, SealingSecret, SigningKey, Statement, Timestamp,
     ids::{AccountId, AgreementId, JobId, JournalEntryId, OrderId},
-    statements::{Agreement, Hold, Refund, Release, SealedShareDigest, Security, SplitShare, UsageReceipt},
+    split::rule_digest,
+    statements::{Agreement, Hold, PartyPin, Refund, Release, SealedShareDigest, Security, SplitShare, UsageReceipt},
 };
 use entrepot_exchange_domain::{
     escrow::EscrowState,
@@ -100,7 +101,9 @@ impl Books {
             consumer: self.consumer.clone(),
             sealing_key: SealingSecret::from_bytes(&[6; 32]).public(),
             exchange: self.exchange.clone(),
-            parties: Vec::new(),
+            parties: (1..=3)
+                .map(|seed| PartyPin { participant: key(seed).did(), worker: key(seed + 10).did(), grant: Hash([seed; 32]) })
+                .collect(),
             security: Security::SemiHonest,
             price_per_query: euro(PRICE),
             split: rule(),
@@ -159,7 +162,8 @@ impl Books {
         in_tx!(self, |tx| {
             job::insert(tx, new, origin, NOW).await?;
             let (job_id, order, agreement) = (new.terms.job_id.clone(), new.terms.order, new.terms.agreement);
-            let statement = self.keep(tx, &Hold { job_id, order, agreement, amount: euro(PRICE), held_at: NOW }).await?;
+            let consumer = new.terms.consumer.clone();
+            let statement = self.keep(tx, &Hold { job_id, order, agreement, consumer, amount: euro(PRICE), held_at: NOW }).await?;
             let entry = self.post(tx, entry, Some(&new.terms.job_id)).await?;
             let movement = Movement { entry: &entry, statement: &statement };
             escrow::hold(tx, &new.terms.job_id, &euro(PRICE), movement, NOW).await
@@ -193,6 +197,7 @@ impl Books {
                 receipts: receipts_named,
                 amount: euro(PRICE),
                 split: split.clone(),
+                split_rule: rule_digest(&job.terms.agreement, &rule()),
                 released_at: NOW,
             };
             let statement = self.keep(tx, &release).await?;
@@ -259,6 +264,7 @@ fn terms(job_id: JobId) -> JobTerms {
         order: Hash::of(&[job_id.as_str().as_bytes()]),
         job_id,
         agreement: Hash([2; 32]),
+        consumer: key(4).did(),
         plan: Hash([3; 32]),
         security: Security::SemiHonest,
         parties: [party(1), party(2), party(3)],
@@ -274,6 +280,7 @@ fn usage(job: &Job, party: u8) -> UsageReceipt {
         attempt: 1,
         agreement: terms.agreement,
         order: terms.order,
+        consumer: terms.consumer.clone(),
         plan: terms.plan,
         party,
         participant: pin.participant.clone(),
@@ -415,23 +422,23 @@ async fn a_planted_fault_is_found() {
 async fn a_planted_statement_is_found() {
     type Plant = (&'static str, &'static str, u8, fn(&Job, &escrow::EscrowRow) -> Signable, &'static str);
     fn hold(job: &Job) -> Hold {
-        let JobTerms { job_id, order, agreement, .. } = job.terms.clone();
-        Hold { job_id, order, agreement, amount: euro(PRICE), held_at: Timestamp(2) }
+        let JobTerms { job_id, order, agreement, consumer, .. } = job.terms.clone();
+        Hold { job_id, order, agreement, consumer, amount: euro(PRICE), held_at: Timestamp(2) }
     }
     fn refund(job: &Job, escrow: &escrow::EscrowRow) -> Refund {
         let JobTerms { job_id, order, .. } = job.terms.clone();
         Refund { job_id, order, hold: escrow.hold, amount: euro(PRICE), reason: "cancelled".to_owned(), refunded_at: Timestamp(2) }
     }
     fn release(job: &Job, escrow: &escrow::EscrowRow) -> Release {
-        let JobTerms { job_id, order, .. } = job.terms.clone();
+        let JobTerms { job_id, order, agreement, .. } = job.terms.clone();
         let (_, receipts) = job.state.paid_for().expect("it was paid");
         let split = entrepot_chain_statement::split::split(&euro(PRICE), &rule()).expect("a whole");
-        let receipts = receipts.to_vec();
-        Release { job_id, order, hold: escrow.hold, receipts, amount: euro(PRICE), split, released_at: Timestamp(2) }
+        let (receipts, split_rule) = (receipts.to_vec(), rule_digest(&agreement, &rule()));
+        Release { job_id, order, hold: escrow.hold, receipts, amount: euro(PRICE), split, split_rule, released_at: Timestamp(2) }
     }
     const EXCHANGE: u8 = 250;
     const STRANGER: u8 = 66;
-    let plants: [Plant; 11] = [
+    let plants: [Plant; 12] = [
         ("held", "hold_hash", EXCHANGE, |j, _| Signable::Hold(hold(j)), ""),
         ("held", "hold_hash", STRANGER, |j, _| Signable::Hold(hold(j)), "hold is not a statement that the exchange signed"),
         ("held", "hold_hash", EXCHANGE, |j, _| Signable::Hold(Hold { agreement: Hash([9; 32]), ..hold(j) }), "signed hold is about"),
@@ -469,6 +476,13 @@ async fn a_planted_statement_is_found() {
                 changed.split[1].amount.amount_minor += 1;
                 Signable::Release(changed)
             },
+            "signed split is not the agreement's",
+        ),
+        (
+            "released",
+            "closing_hash",
+            EXCHANGE,
+            |j, e| Signable::Release(Release { split_rule: Hash([9; 32]), ..release(j, e) }),
             "signed split is not the agreement's",
         ),
         (

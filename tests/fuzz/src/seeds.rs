@@ -81,16 +81,9 @@ fn transactions(envelopes: &[Envelope]) -> Result<Vec<Transaction>, Box<dyn Erro
     }
     let leaf = envelopes[0].leaf();
     let right = RightRecord::id(&leaf, RightKind::Hold, &holder.did());
-    for (number, action) in [
-        RightAction::Initial { leaf, holder: holder.did(), expires: Some(NOW.plus_ms(5)) },
-        RightAction::Renewal { expires: None },
-        RightAction::Cancellation,
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let record = RightRecord { right, kind: RightKind::Hold, number: number as u64, action };
-        all.push(RightTransaction::sign(&genesis, record, &[&holder], number as u64 + 3, &key(9)).into());
+    for (number, action) in (1..).zip([RightAction::Renewal { expires: Some(NOW.plus_ms(5)) }, RightAction::Cancellation]) {
+        let record = RightRecord { right, kind: RightKind::Hold, number, action };
+        all.push(RightTransaction::sign(&genesis, record, &[&holder], number + 2, &key(9)).into());
     }
     all.push(MembersTransaction::sign(&genesis, action(MembersChange::SetRule(VotingRule::Unanimous)), 1, &member).into());
     all.push(MembersTransaction::sign(&genesis, action(MembersChange::Leave(member.did())), 2, &member).into());

@@ -111,6 +111,14 @@ impl Consortium {
         signed
     }
 
+    /// The organisation of a node registers a right, and it is accepted; the right's name.
+    pub async fn register(&mut self, at: usize) -> Hash {
+        let (signed, right) = self.submitters[at].registration();
+        let verdict = wait("the registration is not accepted", async || self.nodes[at].submit(&signed).await).await;
+        assert_eq!(verdict["status"], "accepted", "{verdict}");
+        right
+    }
+
     /// A leaf of a node's organisation that nobody was given yet.
     pub fn leaf(&mut self, at: usize) -> Signed {
         self.submitters[at].leaf()

@@ -4,6 +4,7 @@ mod faults;
 mod kills;
 mod membership;
 mod refusals;
+mod rights;
 mod storage;
 
 use entrepot_chain_log::cosignature_vkey;

@@ -307,7 +307,9 @@ fn check_hold(offer: &Offer, own: Own<'_>, agreement: &Agreement) -> Result<Hash
         return Err(Refusal::HoldNotSigned);
     }
     let order = offer.order.statement_hash();
-    if hold.job_id != offer.job_id || hold.order != order || hold.agreement != offer.agreement.statement_hash() {
+    let same_job = hold.job_id == offer.job_id && hold.order == order && hold.agreement == offer.agreement.statement_hash();
+    // Under another consumer's name the ledger would not find the order, nor log this worker's receipt.
+    if !same_job || hold.consumer != agreement.consumer {
         return Err(Refusal::HoldForOtherOrder);
     }
     if hold.amount != agreement.price_per_query {

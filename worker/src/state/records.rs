@@ -92,6 +92,8 @@ pub struct FinishedAttempt {
     pub price: Money,
     /// Who must be paid what of it before the shares are handed over.
     pub split: Vec<SplitAmount>,
+    /// Digest of the rule that says so.
+    pub split_rule: Hash,
     /// The signed receipt.
     pub receipt: Envelope,
     /// The sealed shares; empty once their time is over.

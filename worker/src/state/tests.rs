@@ -41,7 +41,8 @@ fn terms() -> Agreement {
 }
 
 fn finished(attempt: u32, finished_at: Timestamp) -> FinishedAttempt {
-    let hold = Hold { job_id: job(), order: ORDER, agreement: AGREEMENT, amount: price(), held_at: Timestamp(1) };
+    let consumer = SigningKey::from_seed(&[5; 32]).did();
+    let hold = Hold { job_id: job(), order: ORDER, agreement: AGREEMENT, consumer, amount: price(), held_at: Timestamp(1) };
     let receipt = Envelope::sign(&hold, &SigningKey::from_seed(&[9; 32]), [0; 32]).expect("any statement will do here");
     FinishedAttempt {
         job_id: job(),
@@ -52,6 +53,7 @@ fn finished(attempt: u32, finished_at: Timestamp) -> FinishedAttempt {
         hold: Hash([3; 32]),
         price: price(),
         split: vec![SplitAmount { participant: SigningKey::from_seed(&[9; 32]).did(), amount: price() }],
+        split_rule: Hash([4; 32]),
         receipt,
         shares: vec![StoredShare { share: 0, ciphertext: vec![1, 2, 3] }],
         finished_at,

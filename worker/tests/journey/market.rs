@@ -7,6 +7,7 @@ use entrepot_chain_statement::{
     BasisPoints, Did, Envelope, Hash, Money, SealingSecret, SigningKey, Statement, Timestamp,
     ids::{AgreementId, DatasetId, GrantId, JobId, OrderId, ProductId},
     key::KeyFile,
+    split::rule_digest,
     statements::{
         Agreement, Bounds, ColumnRule, ColumnUse, DataProduct, DatasetDescription, DatasetPolicy, Hold, Order, PartyPin, ProductTable,
         Release, Security, SplitAmount, SplitShare, WorkerGrant, WorkerRole,
@@ -301,6 +302,7 @@ impl Market {
             job_id: job_id.clone(),
             order: order.statement_hash(),
             agreement: agreement.statement_hash(),
+            consumer: self.consumer.did(),
             amount: product.price_per_query.clone(),
             held_at: product.issued_at,
         };
@@ -339,6 +341,7 @@ impl Market {
             receipts: receipts.iter().map(Envelope::statement_hash).collect(),
             amount: deal.product.price_per_query.clone(),
             split: split.map(|(party, minor)| SplitAmount { participant: self.did(party), amount: amount(minor) }).collect(),
+            split_rule: rule_digest(&deal.agreement.statement_hash(), &deal.product.split),
             released_at: now(),
         };
         sign(&release, &[signer]).to_json()

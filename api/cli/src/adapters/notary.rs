@@ -2,7 +2,7 @@
 
 use super::decisions;
 use async_trait::async_trait;
-use entrepot_chain_ledger::{Leaf, LeafKind, Outcome};
+use entrepot_chain_ledger::{Leaf, Outcome};
 use entrepot_chain_log::{NoteSignature, SignedCheckpoint, Tile, bundle::Decisions};
 use entrepot_chain_node::{CosignatureAnswer, Node, NodeError, Submitter};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
@@ -29,14 +29,13 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> NotaryError 
     NotaryError(Box::new(error))
 }
 
-fn leaf(leaf: &NotaryLeaf) -> Result<Leaf, NotaryError> {
-    let kind: LeafKind = leaf.kind.as_str().parse().map_err(failed)?;
-    Ok(Leaf {
-        leaf: leaf.leaf,
-        kind,
+fn leaf(leaf: &NotaryLeaf) -> Leaf {
+    Leaf {
+        salted: leaf.salted,
+        facts: leaf.facts.clone(),
         binds: leaf.signatures.iter().map(|(did, _)| did.clone()).collect(),
         signatures: leaf.signatures.iter().cloned().collect(),
-    })
+    }
 }
 
 fn checkpoint(found: Result<Option<SignedCheckpoint>, NodeError>) -> Result<Option<LogCheckpoint>, NotaryError> {
@@ -46,7 +45,7 @@ fn checkpoint(found: Result<Option<SignedCheckpoint>, NodeError>) -> Result<Opti
 #[async_trait]
 impl Notary for NodeNotary {
     async fn submit(&self, leaves: &[NotaryLeaf]) -> Result<Vec<NotaryOutcome>, NotaryError> {
-        let leaves: Vec<Leaf> = leaves.iter().map(leaf).collect::<Result<_, _>>()?;
+        let leaves: Vec<Leaf> = leaves.iter().map(leaf).collect();
         let outcomes = self.submitter.submit(&leaves).await.map_err(failed)?;
         let told = outcomes.into_iter().map(|outcome| match outcome {
             Outcome::Accepted { index } => NotaryOutcome::Logged { index },
@@ -54,7 +53,7 @@ impl Notary for NodeNotary {
             Outcome::Members(_) | Outcome::Right { .. } => {
                 NotaryOutcome::Rejected { reason: "the ledger took it for something else".to_owned() }
             }
-            Outcome::Rejected(rejection) => NotaryOutcome::Rejected { reason: rejection.to_string() },
+            Outcome::Rejected(rejection) => NotaryOutcome::Rejected { reason: format!("{}: {rejection}", rejection.code()) },
         });
         Ok(told.collect())
     }

@@ -17,7 +17,6 @@ use entrepot_api_server::{
 };
 use entrepot_chain_log::SignedCheckpoint;
 use entrepot_chain_statement::statements::Role;
-use entrepot_exchange_domain::evidence::StatementKind;
 use entrepot_exchange_market::{Notary, notary::NotaryLeaf};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -69,7 +68,7 @@ async fn a_node_serves_its_log_without_a_market() {
     send(&router, get("/v1/log/checkpoint")).await.expect_problem(StatusCode::NOT_FOUND, "no_checkpoint");
     let person = Person::new(1, &[Role::Provider]);
     let grant = person.sign(&person.grant(entrepot_chain_statement::statements::WorkerRole::Data));
-    log.submit(&[NotaryLeaf::of(&grant, StatementKind::WorkerGrant)]).await.expect("logged");
+    log.submit(&[NotaryLeaf::of(&grant)]).await.expect("logged");
     let checkpoint = send(&router, get("/v1/log/checkpoint")).await;
     let checkpoint: SignedCheckpoint = String::from_utf8(checkpoint.body.to_vec()).expect("text").parse().expect("a checkpoint");
     assert_eq!(checkpoint.checkpoint().size, 1);

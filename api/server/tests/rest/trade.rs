@@ -171,6 +171,7 @@ impl Trade {
                 attempt: job.state.attempt(),
                 agreement: job.terms.agreement,
                 order: job.terms.order,
+                consumer: job.terms.consumer.clone(),
                 plan: job.terms.plan,
                 party,
                 participant: person.did(),

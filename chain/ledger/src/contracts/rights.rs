@@ -1,4 +1,4 @@
-//! Who holds which right, by signed records: initial, transfer, change, renewal, cancellation; and disputes.
+//! Who holds which right, by signed records: its registration, which is a leaf, then transfer, change, renewal, cancellation; and disputes.
 //!
 //! Leaks: that some right exists, of which kind, between which keys it went and when. What it is a right to stands in a statement of which
 //! the ledger knows a salted hash.
@@ -6,7 +6,7 @@
 use crate::{
     codec::{DecodeError, KnownKeys, Reader},
     outcome::Rejection,
-    transaction::{RightAction, RightKind, RightRecord, read_bool, read_expiry, write_expiry},
+    transaction::{RightAction, RightKind, RightRecord, read_bool, read_expiry, read_right_kind, write_expiry},
 };
 use entrepot_chain_log::consortium::{MemberRole, Members};
 use entrepot_chain_statement::{Did, Hash, Timestamp};
@@ -61,7 +61,7 @@ pub(crate) struct Scene<'a> {
 /// The leaf that a record says is in the log.
 pub(crate) fn named_leaf(action: &RightAction) -> Option<&Hash> {
     match action {
-        RightAction::Initial { leaf, .. } | RightAction::Change { leaf } => Some(leaf),
+        RightAction::Change { leaf } => Some(leaf),
         _ => None,
     }
 }
@@ -73,42 +73,22 @@ pub(crate) fn follow(
     signatures: &BTreeMap<Did, [u8; 64]>,
     scene: &Scene<'_>,
 ) -> Result<(Right, BTreeSet<Did>), Rejection> {
-    let expected = right.as_ref().map_or(0, |right| right.records);
-    if let RightAction::Initial { leaf, holder, expires } = &record.action {
-        return if right.is_some() { Err(Rejection::RightExists) } else { begin(record, leaf, holder, *expires, scene) };
-    }
     let mut right = right.ok_or(Rejection::NoSuchRight)?;
     if record.kind != right.kind {
         return Err(Rejection::RightKind);
     }
-    if record.number != expected {
-        return Err(Rejection::RecordNumber { expected });
+    if record.number != right.records {
+        return Err(Rejection::RecordNumber { expected: right.records });
     }
     let binds = right.change(&record.action, signatures, scene)?;
     right.records += 1;
     Ok((right, binds))
 }
 
-fn begin(
-    record: &RightRecord,
-    leaf: &Hash,
-    holder: &Did,
-    expires: Option<Timestamp>,
-    scene: &Scene<'_>,
-) -> Result<(Right, BTreeSet<Did>), Rejection> {
-    if record.right != RightRecord::id(leaf, record.kind, holder) {
-        return Err(Rejection::RightId);
-    }
-    if record.number != 0 {
-        return Err(Rejection::RecordNumber { expected: 0 });
-    }
-    if !scene.is_logged {
-        return Err(Rejection::LeafNotLogged);
-    }
-    check_expiry(expires, scene)?;
-    let (holder, since, status) = (holder.clone(), scene.height, RightStatus::Held);
-    let binds = [holder.clone()].into();
-    Ok((Right { kind: record.kind, leaf: *leaf, holder, since, expires, status, records: 1 }, binds))
+/// The right that begins with this leaf, and its name. Its holder signed.
+pub(crate) fn begin(leaf: Hash, kind: RightKind, holder: &Did, height: u64) -> (Hash, Right) {
+    let right = Right { kind, leaf, holder: holder.clone(), since: height, expires: None, status: RightStatus::Held, records: 1 };
+    (RightRecord::id(&leaf, kind, holder), right)
 }
 
 fn check_expiry(expires: Option<Timestamp>, scene: &Scene<'_>) -> Result<(), Rejection> {
@@ -139,7 +119,6 @@ impl Right {
         }
         let holder = self.holder.clone();
         match action {
-            RightAction::Initial { .. } => Err(Rejection::RightExists),
             RightAction::Transfer { to } => {
                 self.pass_to(to, scene.height);
                 Ok([holder, to.clone()].into())
@@ -165,7 +144,7 @@ impl Right {
             RightAction::Resolve { holder } => {
                 self.status = RightStatus::Held;
                 self.pass_to(holder, scene.height);
-                Ok([regulator(signatures, scene)?].into())
+                resolvers(signatures, scene)
             }
         }
     }
@@ -199,7 +178,7 @@ impl Right {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (mut reader, mut known) = (Reader::new(bytes), KnownKeys::default());
         reader.version(VERSION)?;
-        let (kind, leaf, holder) = (RightKind::read(&mut reader)?, reader.hash()?, reader.did(&mut known)?);
+        let (kind, leaf, holder) = (read_right_kind(&mut reader)?, reader.hash()?, reader.did(&mut known)?);
         let (since, expires) = (reader.u64()?, read_expiry(&mut reader)?);
         let status = match reader.u8()? {
             1 => RightStatus::Held,
@@ -217,4 +196,15 @@ impl Right {
 fn regulator(signatures: &BTreeMap<Did, [u8; 64]>, scene: &Scene<'_>) -> Result<Did, Rejection> {
     let mut regulators = scene.members.as_slice().iter().filter(|member| member.role == MemberRole::Regulator);
     regulators.find(|member| signatures.contains_key(&member.did)).map(|member| member.did.clone()).ok_or(Rejection::NoRegulator)
+}
+
+/// The regulator who signed and another member who did: no regulator takes a right alone, unless nobody else is there.
+fn resolvers(signatures: &BTreeMap<Did, [u8; 64]>, scene: &Scene<'_>) -> Result<BTreeSet<Did>, Rejection> {
+    let regulator = regulator(signatures, scene)?;
+    let mut others = scene.members.as_slice().iter().filter(|member| member.did != regulator);
+    match others.find(|member| signatures.contains_key(&member.did)) {
+        Some(second) => Ok([regulator, second.did.clone()].into()),
+        None if scene.members.count() == 1 => Ok([regulator].into()),
+        None => Err(Rejection::NoSecondMember),
+    }
 }

@@ -29,6 +29,21 @@ pub fn right_key(right: &Hash) -> Hash {
     state_key("right", &right.0)
 }
 
+/// Where an agreement of this consumer stands, as [`Agreement::encode`](crate::contracts::settlement::Agreement::encode).
+pub fn agreement_key(consumer: &Did, name: &Hash) -> Hash {
+    state_key("agreement", &[consumer.public_bytes(), name.0].concat())
+}
+
+/// Where an order of this consumer stands, as [`Order::encode`](crate::contracts::settlement::Order::encode).
+pub fn order_key(consumer: &Did, name: &Hash) -> Hash {
+    state_key("order", &[consumer.public_bytes(), name.0].concat())
+}
+
+/// Where a hold of this exchange stands, as [`Hold::encode`](crate::contracts::settlement::Hold::encode).
+pub fn hold_key(exchange: &Did, name: &Hash) -> Hash {
+    state_key("hold", &[exchange.public_bytes(), name.0].concat())
+}
+
 /// Where a submitter's last number stands, in eight bytes.
 pub fn sequence_key(submitter: &Did) -> Hash {
     state_key("sequence", &submitter.public_bytes())
@@ -77,10 +92,19 @@ pub(super) fn untouched(state: &State) -> StateUpdate {
 /// A right in the state with this root, which may be that of any height whose nodes are still kept.
 pub fn right(root: &Hash, lookup: &dyn super::Lookup, right: &Hash) -> Result<Option<Right>, LookupError> {
     let key = right_key(right);
-    let Some(committed) = value(root, &key, &lookup).map_err(|error| LookupError(Box::new(error)))? else { return Ok(None) };
-    let damaged = || LookupError(Box::new(DamagedEntry(key)));
-    let encoding = lookup.entry(&committed)?.filter(|encoding| state_value(encoding) == committed).ok_or_else(damaged)?;
-    Right::decode(&encoding).map(Some).map_err(|_| damaged())
+    let Some(encoding) = encoding(root, lookup, &key)? else { return Ok(None) };
+    Right::decode(&encoding).map(Some).map_err(|_| damaged(key))
+}
+
+/// The encoding of an entry in the state with this root.
+pub(crate) fn encoding(root: &Hash, lookup: &dyn super::Lookup, key: &Hash) -> Result<Option<Vec<u8>>, LookupError> {
+    let Some(committed) = value(root, key, &lookup).map_err(|error| LookupError(Box::new(error)))? else { return Ok(None) };
+    let found = lookup.entry(&committed)?.filter(|encoding| state_value(encoding) == committed);
+    found.map(Some).ok_or_else(|| damaged(*key))
+}
+
+pub(crate) fn damaged(key: Hash) -> LookupError {
+    LookupError(Box::new(DamagedEntry(key)))
 }
 
 /// The store holds another entry than the root commits to.

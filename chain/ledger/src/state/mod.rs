@@ -347,6 +347,16 @@ impl State {
     /// Applies a block that others, or this member earlier, decided on.
     pub fn apply(&self, lookup: &dyn Lookup, block: &Block, signatures: Signatures) -> Result<Applied, ApplyError> {
         self.check_place(block)?;
+        match self.follow_to(lookup, block, signatures) {
+            // A leaf that was rejected and is stored because it came again with the right signatures was trusted too early.
+            Err(error) if signatures == Signatures::CheckedWhenStored && !matches!(error, ApplyError::Lookup(_)) => {
+                self.follow_to(lookup, block, Signatures::Check)
+            }
+            followed => followed,
+        }
+    }
+
+    fn follow_to(&self, lookup: &dyn Lookup, block: &Block, signatures: Signatures) -> Result<Applied, ApplyError> {
         let header = &block.header;
         let height = header.height;
         // All at once; a member's own blocks hardly ever need it.

@@ -2,13 +2,16 @@
 
 use super::{Applied, Lookup, LookupError, SUBMITTERS_MAX, State, Verdict, entries};
 use crate::{
-    contracts::rights::{self, Right, Scene},
+    contracts::{
+        rights::{self, Right, Scene},
+        settlement::{self, Entries, Halt, Logged, Writes},
+    },
     outcome::{Outcome, Rejection},
     signatures::{self, Checked},
     transaction::{LeafTransaction, MembersTransaction, RightTransaction, Transaction},
 };
 use entrepot_chain_log::{NodeId, leaf_hash, state_tree::state_value};
-use entrepot_chain_statement::{Did, Hash, Timestamp};
+use entrepot_chain_statement::{Did, Facts, Hash, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Transactions being applied.
@@ -28,8 +31,8 @@ pub(super) struct Run<'a> {
     nodes: Vec<(NodeId, Hash)>,
     /// Whose numbers were used.
     submitters: BTreeSet<Did>,
-    /// Rights that this run changed.
-    rights: BTreeMap<Hash, Right>,
+    /// Entries of rights and settlements that this run wrote, by key.
+    written: Writes,
 }
 
 /// Whether a number is the submitter's next.
@@ -55,7 +58,7 @@ impl<'a> Run<'a> {
             leaves: Vec::new(),
             nodes: Vec::new(),
             submitters: BTreeSet::new(),
-            rights: BTreeMap::new(),
+            written: Writes::new(),
         }
     }
 
@@ -63,7 +66,7 @@ impl<'a> Run<'a> {
     pub fn end(mut self, before: &State, verdicts: Vec<Verdict>) -> Result<Applied, LookupError> {
         self.state.membership.end(before.membership.decided.clone());
         let mut changes = entries::changed_membership(before, &self.state);
-        changes.extend(self.rights.iter().map(|(id, right)| (entries::right_key(id), Some(right.encode()))));
+        changes.extend(self.written.into_iter().map(|(key, encoding)| (key, Some(encoding))));
         let state_nodes = entries::commit(before, &self.state, &changes, &self.submitters, self.lookup)?;
         self.state.state_root = state_nodes.root;
         let entries = changes.into_values().flatten().map(|encoding| (state_value(&encoding), encoding)).collect();
@@ -84,7 +87,7 @@ impl<'a> Run<'a> {
             return Ok(unchanged(Rejection::TooLong));
         }
         let stored = match transaction {
-            Transaction::Leaf(transaction) => self.lookup.index_of(&transaction.leaf.leaf)?,
+            Transaction::Leaf(transaction) => self.lookup.index_of(&transaction.leaf.leaf())?,
             Transaction::Members(_) | Transaction::Right(_) => None,
         };
         let trusted = self.trusts_stored && stored == Some(self.state.log_size());
@@ -98,38 +101,53 @@ impl<'a> Run<'a> {
         }
         let bound = checked.map(|checked| checked.bound);
         match transaction {
-            Transaction::Leaf(transaction) => Ok(self.leaf(transaction, stored, bound)),
+            Transaction::Leaf(transaction) => self.leaf(transaction, stored, bound),
             Transaction::Members(inner) => Ok(self.members(inner, transaction.hash())),
             Transaction::Right(transaction) => self.right(transaction, &bound.unwrap_or_default()),
         }
     }
 
-    fn leaf(&mut self, transaction: &LeafTransaction, stored: Option<u64>, bound: Option<Vec<bool>>) -> Verdict {
-        let leaf = &transaction.leaf;
+    fn leaf(&mut self, transaction: &LeafTransaction, stored: Option<u64>, bound: Option<Vec<bool>>) -> Result<Verdict, LookupError> {
+        let (leaf, entry) = (&transaction.leaf, transaction.leaf.leaf());
         let turn = self.turn(&transaction.submitter, transaction.sequence);
-        let known = self.fresh.get(&leaf.leaf).copied().or(stored.filter(|index| *index < self.size_before));
+        let known = self.fresh.get(&entry).copied().or(stored.filter(|index| *index < self.size_before));
         if let Some(index) = known {
             // Sent again: the answer is the same, whatever number it came with.
             let changes_state = matches!(turn, Turn::Next) && self.count(&transaction.submitter, transaction.sequence).is_ok();
-            return Verdict { outcome: Outcome::Accepted { index }, changes_state };
+            return Ok(Verdict { outcome: Outcome::Accepted { index }, changes_state });
         }
         if let Err(why) = turn.check().and_then(|()| self.count(&transaction.submitter, transaction.sequence)) {
-            return unchanged(why);
+            return Ok(unchanged(why));
         }
         if leaf.binds.is_empty() {
-            return changed(Err(Rejection::BindsNobody));
+            return Ok(changed(Err(Rejection::BindsNobody)));
         }
         if let Some(right) = bound
             && let Err(why) = check_bonds(&leaf.binds, &leaf.signatures, &right)
         {
-            return changed(Err(why));
+            return Ok(changed(Err(why)));
+        }
+        match self.judged(&leaf.facts, &Logged { leaf: entry, binds: &leaf.binds, height: self.height }) {
+            Ok(writes) => self.written.extend(writes),
+            Err(Halt::Rejected(why)) => return Ok(changed(Err(why))),
+            Err(Halt::Lookup(error)) => return Err(error),
         }
         let index = self.state.log_size();
         let nodes = &mut self.nodes;
-        self.state.frontier.append(leaf_hash(&leaf.leaf.0), |id, hash| nodes.push((id, hash)));
-        self.fresh.insert(leaf.leaf, index);
-        self.leaves.push(leaf.leaf);
-        changed(Ok(Outcome::Accepted { index }))
+        self.state.frontier.append(leaf_hash(&entry.0), |id, hash| nodes.push((id, hash)));
+        self.fresh.insert(entry, index);
+        self.leaves.push(entry);
+        Ok(changed(Ok(Outcome::Accepted { index })))
+    }
+
+    /// What a leaf writes besides its place in the log.
+    fn judged(&self, facts: &Facts, logged: &Logged<'_>) -> Result<Writes, Halt> {
+        let Facts::RightsRegistration { right, holder } = facts else { return settlement::judge(facts, logged, self) };
+        if !logged.binds.contains(holder) {
+            return Err(Rejection::Unbound { key: holder.clone() }.into());
+        }
+        let (id, right) = rights::begin(logged.leaf, *right, holder, self.height);
+        Ok([(entries::right_key(&id), right.encode())].into())
     }
 
     fn members(&mut self, transaction: &MembersTransaction, hash: Hash) -> Verdict {
@@ -143,10 +161,8 @@ impl<'a> Run<'a> {
     fn right(&mut self, transaction: &RightTransaction, checked: &[bool]) -> Result<Verdict, LookupError> {
         let RightTransaction { record, signatures, .. } = transaction;
         // Read before the number is used up: a failed lookup must not leave half a transaction behind.
-        let right = match self.rights.get(&record.right) {
-            Some(right) => Some(right.clone()),
-            None => self.state.right(self.lookup, &record.right)?,
-        };
+        let key = entries::right_key(&record.right);
+        let right = self.entry(&key)?.map(|encoding| Right::decode(&encoding).map_err(|_| entries::damaged(key))).transpose()?;
         let is_logged = match rights::named_leaf(&record.action) {
             Some(leaf) => self.fresh.contains_key(leaf) || self.lookup.index_of(leaf)?.is_some_and(|index| index < self.size_before),
             None => false,
@@ -159,7 +175,7 @@ impl<'a> Run<'a> {
             .and_then(|(right, binds)| check_bonds(&binds, signatures, checked).map(|()| right));
         Ok(changed(followed.map(|right| {
             let records = right.records;
-            self.rights.insert(record.right, right);
+            self.written.insert(key, right.encode());
             Outcome::Right { records }
         })))
     }
@@ -188,6 +204,15 @@ impl<'a> Run<'a> {
             self.submitters.insert(submitter.clone());
         }
         Ok(())
+    }
+}
+
+impl Entries for Run<'_> {
+    fn entry(&self, key: &Hash) -> Result<Option<Vec<u8>>, LookupError> {
+        match self.written.get(key) {
+            Some(encoding) => Ok(Some(encoding.clone())),
+            None => entries::encoding(&self.state.state_root, self.lookup, key),
+        }
     }
 }
 

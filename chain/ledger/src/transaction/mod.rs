@@ -9,10 +9,10 @@ pub use leaf::{Leaf, LeafTransaction};
 pub use members::{MembersAction, MembersChange, MembersTransaction};
 pub(crate) use members::{read_bool, read_rule, rule_code};
 pub use right::{RightAction, RightKind, RightRecord, RightTransaction};
-pub(crate) use right::{read_expiry, write_expiry};
+pub(crate) use right::{read_expiry, read_right_kind, write_expiry};
 
 use crate::codec::{DecodeError, KnownKeys, Reader};
-use entrepot_chain_statement::{Did, Hash, envelope::SIGNATURES_MAX};
+use entrepot_chain_statement::{Did, Hash, envelope::SIGNATURES_MAX, facts::FACTS_BYTES_MAX};
 use std::collections::BTreeMap;
 
 const VERSION: u8 = 1;
@@ -24,7 +24,7 @@ const RIGHT: u8 = 3;
 /// Version, kind, submitter, sequence number and submitter's signature.
 const FRAME_BYTES: usize = 1 + 1 + 32 + 8 + 64;
 /// Longest encoding of a transaction: a leaf with as many keys and signatures as there may be.
-pub const TRANSACTION_BYTES_MAX: usize = FRAME_BYTES + 32 + 1 + 1 + SIGNATURES_MAX * 32 + 1 + SIGNATURES_MAX * 96;
+pub const TRANSACTION_BYTES_MAX: usize = FRAME_BYTES + 32 + FACTS_BYTES_MAX + 1 + SIGNATURES_MAX * 32 + 1 + SIGNATURES_MAX * 96;
 
 /// A transaction: one submitter, one of the submitter's numbers, one signature of the submitter over all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

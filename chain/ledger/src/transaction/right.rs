@@ -2,6 +2,7 @@
 
 use super::{Frame, RIGHT, read_signatures, write_frame, write_signatures};
 use crate::codec::{DecodeError, KnownKeys, Reader};
+pub use entrepot_chain_statement::statements::Right as RightKind;
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp, envelope::SIGNATURES_MAX};
 use std::collections::BTreeMap;
 
@@ -10,30 +11,9 @@ const CONTEXT: &[u8] = b"entrepot/right-record/v1\n";
 
 const ID_CONTEXT: &[u8] = b"entrepot/right/v1\n";
 
-/// The three rights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum RightKind {
-    /// To hold the data.
-    Hold = 1,
-    /// To process it.
-    Process = 2,
-    /// To operate products on it.
-    Operate = 3,
-}
-
-/// What happens to a right.
+/// What happens to a right after the first record, which is the leaf of its registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RightAction {
-    /// It is registered. Its holder signs.
-    Initial {
-        /// The leaf of the statement that describes it; it is in the log.
-        leaf: Hash,
-        /// Who holds it.
-        holder: Did,
-        /// Until when; without, until it is cancelled.
-        expires: Option<Timestamp>,
-    },
     /// It goes to another. Both sign.
     Transfer {
         /// Who holds it from now on.
@@ -56,7 +36,7 @@ pub enum RightAction {
         /// Who claims it.
         claimant: Option<Did>,
     },
-    /// A regulator among the members settles the dispute, and signs.
+    /// The dispute is settled. A regulator among the members signs, and one more member if there is one.
     Resolve {
         /// Who holds it from now on.
         holder: Did,
@@ -70,7 +50,7 @@ pub struct RightRecord {
     pub right: Hash,
     /// Which of the three it is.
     pub kind: RightKind,
-    /// How many records of this right came before: no signature under a record is good for a second one.
+    /// How many records of this right came before, with its registration: no signature under a record is good for a second one.
     pub number: u64,
     /// What happens to it.
     pub action: RightAction,
@@ -91,33 +71,9 @@ pub struct RightTransaction {
     pub submitter_signature: [u8; 64],
 }
 
-impl RightKind {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Hold, Self::Process, Self::Operate];
-
-    /// The code in encodings; never changes.
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hold => "hold",
-            Self::Process => "process",
-            Self::Operate => "operate",
-        }
-    }
-
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let code = reader.u8()?;
-        Self::ALL.into_iter().find(|kind| kind.code() == code).ok_or(DecodeError::Value("kind of a right"))
-    }
-}
-
 impl RightRecord {
     /// What names a right for good: the leaf of the statement that it was first registered with, a salted hash which says nothing to
-    /// strangers; its kind; and who held it first. So nobody takes the name of another's right by registering its leaf before.
+    /// strangers; its kind; and who held it first.
     pub fn id(leaf: &Hash, kind: RightKind, holder: &Did) -> Hash {
         Hash::of(&[ID_CONTEXT, &leaf.0, &[kind.code()], &holder.public_bytes()])
     }
@@ -134,50 +90,48 @@ impl RightRecord {
         out.push(self.kind.code());
         out.extend_from_slice(&self.number.to_be_bytes());
         match &self.action {
-            RightAction::Initial { leaf, holder, expires } => {
-                out.push(1);
-                out.extend_from_slice(&leaf.0);
-                out.extend_from_slice(&holder.public_bytes());
-                write_expiry(out, *expires);
-            }
             RightAction::Transfer { to } => {
-                out.push(2);
+                out.push(1);
                 out.extend_from_slice(&to.public_bytes());
             }
             RightAction::Change { leaf } => {
-                out.push(3);
+                out.push(2);
                 out.extend_from_slice(&leaf.0);
             }
             RightAction::Renewal { expires } => {
-                out.push(4);
+                out.push(3);
                 write_expiry(out, *expires);
             }
-            RightAction::Cancellation => out.push(5),
+            RightAction::Cancellation => out.push(4),
             RightAction::Dispute { claimant } => {
-                out.extend_from_slice(&[6, u8::from(claimant.is_some())]);
+                out.extend_from_slice(&[5, u8::from(claimant.is_some())]);
                 claimant.iter().for_each(|did| out.extend_from_slice(&did.public_bytes()));
             }
             RightAction::Resolve { holder } => {
-                out.push(7);
+                out.push(6);
                 out.extend_from_slice(&holder.public_bytes());
             }
         }
     }
 
     fn read(reader: &mut Reader<'_>, known: &mut KnownKeys) -> Result<Self, DecodeError> {
-        let (right, kind, number) = (reader.hash()?, RightKind::read(reader)?, reader.u64()?);
+        let (right, kind, number) = (reader.hash()?, read_right_kind(reader)?, reader.u64()?);
         let action = match reader.u8()? {
-            1 => RightAction::Initial { leaf: reader.hash()?, holder: reader.did(known)?, expires: read_expiry(reader)? },
-            2 => RightAction::Transfer { to: reader.did(known)? },
-            3 => RightAction::Change { leaf: reader.hash()? },
-            4 => RightAction::Renewal { expires: read_expiry(reader)? },
-            5 => RightAction::Cancellation,
-            6 => RightAction::Dispute { claimant: super::members::read_bool(reader)?.then(|| reader.did(known)).transpose()? },
-            7 => RightAction::Resolve { holder: reader.did(known)? },
+            1 => RightAction::Transfer { to: reader.did(known)? },
+            2 => RightAction::Change { leaf: reader.hash()? },
+            3 => RightAction::Renewal { expires: read_expiry(reader)? },
+            4 => RightAction::Cancellation,
+            5 => RightAction::Dispute { claimant: super::members::read_bool(reader)?.then(|| reader.did(known)).transpose()? },
+            6 => RightAction::Resolve { holder: reader.did(known)? },
             _ => return Err(DecodeError::Value("record of a right")),
         };
         Ok(Self { right, kind, number, action })
     }
+}
+
+pub(crate) fn read_right_kind(reader: &mut Reader<'_>) -> Result<RightKind, DecodeError> {
+    let code = reader.u8()?;
+    RightKind::ALL.into_iter().find(|kind| kind.code() == code).ok_or(DecodeError::Value("kind of a right"))
 }
 
 pub(crate) fn write_expiry(out: &mut Vec<u8>, expires: Option<Timestamp>) {

@@ -125,7 +125,7 @@ fn drive(submitters: usize, leaves: usize, line: &[u8]) -> Result<(), TestCaseEr
         for ((_, transaction), outcome) in arriving.iter().zip(outcomes) {
             match outcome {
                 Outcome::Accepted { index } => {
-                    let before = acknowledged.insert(transaction.leaf.leaf, index);
+                    let before = acknowledged.insert(transaction.leaf.leaf(), index);
                     prop_assert!(before.is_none_or(|before| before == index), "one leaf, two indices");
                 }
                 Outcome::Rejected(Rejection::SequenceGap { .. } | Rejection::StaleSequence { .. }) => {}
@@ -134,7 +134,7 @@ fn drive(submitters: usize, leaves: usize, line: &[u8]) -> Result<(), TestCaseEr
         }
         for who in 0..submitters {
             // Half of the answers get lost; what was acknowledged is not sent again only if the submitter knows.
-            while sent[who] < leaves && acknowledged.contains_key(&made[who][sent[who]].leaf) && luck() % 2 == 0 {
+            while sent[who] < leaves && acknowledged.contains_key(&made[who][sent[who]].leaf()) && luck() % 2 == 0 {
                 sent[who] += 1;
             }
         }
@@ -143,7 +143,7 @@ fn drive(submitters: usize, leaves: usize, line: &[u8]) -> Result<(), TestCaseEr
     let indices: BTreeSet<u64> = acknowledged.values().copied().collect();
     prop_assert_eq!(indices.len(), submitters * leaves);
     for own in &made {
-        let places: Vec<u64> = own.iter().map(|leaf| acknowledged[&leaf.leaf]).collect();
+        let places: Vec<u64> = own.iter().map(|leaf| acknowledged[&leaf.leaf()]).collect();
         prop_assert!(places.is_sorted(), "a submitter's order is kept");
     }
     prop_assert_eq!(&node.state, &follower.state);

@@ -6,4 +6,5 @@ mod history;
 mod log;
 mod members;
 mod rights;
+mod settlement;
 mod support;

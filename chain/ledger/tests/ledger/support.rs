@@ -6,7 +6,7 @@ use entrepot_chain_ledger::{
     state_tree::{StateNode, StateNodes, value},
 };
 use entrepot_chain_log::MerkleTree;
-use entrepot_chain_statement::{Envelope, Hash, Money, SigningKey, Timestamp, ids::JobId, statements::Refund};
+use entrepot_chain_statement::{Facts, Hash, SigningKey, Timestamp, envelope::leaf_message, facts};
 use std::collections::{BTreeMap, HashMap};
 
 pub const ORIGIN: &str = "entrepot/test";
@@ -42,6 +42,13 @@ pub struct Node {
     pub state: State,
     pub stored: Stored,
     pub tree: MerkleTree,
+}
+
+impl Stored {
+    /// The encoding of the entry with this value.
+    pub fn encoding(&self, value: &Hash) -> Option<Vec<u8>> {
+        self.entries.get(value).cloned()
+    }
 }
 
 impl Node {
@@ -126,27 +133,17 @@ pub fn genesis() -> Genesis {
     Genesis::sole(ORIGIN, member(100, MemberRole::Member)).expect("a genesis")
 }
 
-/// A signed refund: any statement will do.
-pub fn envelope(seed: u64, signers: &[&SigningKey]) -> Envelope {
-    let refund = Refund {
-        job_id: JobId::compose(Timestamp(seed as i64), [3; 10]),
-        order: Hash([4; 32]),
-        hold: Hash([5; 32]),
-        amount: Money { amount_minor: 6, currency: "EUR".parse().expect("a currency") },
-        reason: "cancelled".to_owned(),
-        refunded_at: Timestamp(7),
-    };
-    let mut salt = [0; 32];
-    salt[..8].copy_from_slice(&seed.to_be_bytes());
-    let mut envelope = Envelope::sign(&refund, signers[0], salt).expect("signs");
-    for signer in &signers[1..] {
-        envelope.countersign(signer).expect("signs");
-    }
-    envelope
+/// What an envelope of these signers would be logged as.
+pub fn signed_leaf(seed: u64, facts: Facts, signers: &[&SigningKey]) -> Leaf {
+    let salted = Hash::of(&[&seed.to_be_bytes()]);
+    let message = leaf_message(&facts::leaf(&salted, &facts));
+    let signatures: BTreeMap<_, _> = signers.iter().map(|signer| (signer.did(), signer.sign(&message))).collect();
+    Leaf { salted, facts, binds: signatures.keys().cloned().collect(), signatures }
 }
 
+/// A leaf without rules.
 pub fn leaf(seed: u64) -> Leaf {
-    Leaf::of(&envelope(seed, &[&key(1), &key(2)])).expect("refunds are logged")
+    signed_leaf(seed, Facts::DataProduct, &[&key(1), &key(2)])
 }
 
 pub fn logged(leaf: Leaf, sequence: u64, key: &SigningKey) -> LeafTransaction {

@@ -56,5 +56,7 @@ fn refund(all: &Statements, refund: &Refund) -> Result<(), CheckError> {
 fn split(all: &Statements, release: &Release) -> Result<(), CheckError> {
     let due = split::split(&release.amount, &all.product.statement.split)
         .map_err(|_| CheckError::Rule("the product's split cannot be applied"))?;
-    rule(release.split == due, "the split is not the product's split of the amount")
+    rule(release.split == due, "the split is not the product's split of the amount")?;
+    let agreed = split::rule_digest(&all.agreement.hash, &all.agreement.statement.split);
+    refers("the release's split rule", &release.split_rule, &agreed)
 }

@@ -33,6 +33,7 @@ fn usage(all: &Statements, party: u8, receipt: &UsageReceipt) -> Result<(), Chec
     rule(receipt.party == party, "the receipt is by another party")?;
     let agreement = &all.agreement.statement;
     let pin = agreement.parties.get(usize::from(party)).ok_or(CheckError::Rule("the agreement has no such party"))?;
+    rule(receipt.consumer == agreement.consumer, "the receipt is for another consumer")?;
     rule(receipt.participant == pin.participant, "the receipt is on behalf of another participant")?;
     rule(receipt.worker == pin.worker, "the receipt is by another worker than the agreement's")?;
     rule(receipt.security == agreement.security, "the security is not the agreed one")?;

@@ -120,6 +120,7 @@ fn hold(all: &Statements) -> Result<(), CheckError> {
     let (order, hold) = (&all.order.statement, &all.hold.statement);
     refers("the hold's order", &hold.order, &all.order.hash)?;
     refers("the hold's agreement", &hold.agreement, &all.agreement.hash)?;
+    rule(hold.consumer == all.agreement.statement.consumer, "the hold is of another consumer's money")?;
     rule(hold.amount == order.price, "what is held is not the order's price")?;
     rule(hold.held_at < order.expires_at, "the order had expired when its price was held")?;
     let ends = all.agreement.statement.expires_at.min(all.product.statement.expires_at);

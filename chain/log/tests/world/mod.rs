@@ -8,6 +8,7 @@ use entrepot_chain_log::{
 use entrepot_chain_statement::{
     BasisPoints, Did, Envelope, Hash, Money, SealingSecret, SigningKey, Statement, Timestamp,
     ids::{AgreementId, DatasetId, GrantId, JobId, OrderId, ProductId},
+    split::rule_digest,
     statements::*,
 };
 
@@ -203,7 +204,8 @@ impl Job<'_> {
             return;
         }
         let receipts = [0, 1, 2].map(|party| self.receipt(party, &product_terms, &order_terms, agreement, order));
-        self.release(&order_terms, order, hold, receipts);
+        let split_rule = rule_digest(&agreement, &agreement_terms.split);
+        self.release(&order_terms, split_rule, order, hold, receipts);
     }
 
     fn rights(&mut self, party: usize) -> Hash {
@@ -330,7 +332,8 @@ impl Job<'_> {
     }
 
     fn hold(&mut self, order: &Order, order_hash: Hash, agreement: Hash) -> Hash {
-        let mut hold = Hold { job_id: job_id(), order: order_hash, agreement, amount: order.price.clone(), held_at: NOW.plus_ms(3) };
+        let (consumer, amount) = (self.world.consumer().did(), order.price.clone());
+        let mut hold = Hold { job_id: job_id(), order: order_hash, agreement, consumer, amount, held_at: NOW.plus_ms(3) };
         self.tweaks.hold.inspect(|tweak| tweak(&mut hold));
         self.sign("hold", &hold, &[self.world.exchange()])
     }
@@ -343,6 +346,7 @@ impl Job<'_> {
             attempt: 1,
             agreement,
             order: order_hash,
+            consumer: self.world.consumer().did(),
             plan: order.plan,
             party: party as u8,
             participant: self.world.participant(party).did(),
@@ -358,7 +362,7 @@ impl Job<'_> {
         self.sign(&format!("receipt-{party}"), &receipt, &[self.world.worker(party)])
     }
 
-    fn release(&mut self, order: &Order, order_hash: Hash, hold: Hash, receipts: [Hash; 3]) {
+    fn release(&mut self, order: &Order, split_rule: Hash, order_hash: Hash, hold: Hash, receipts: [Hash; 3]) {
         // 45 %, 45 % and 10 % of 12.51: 5.6295, 5.6295 and 1.251; the two odd cents go to the larger remainders.
         let part = |(party, amount)| SplitAmount { participant: self.world.participant(party).did(), amount: eur(amount) };
         let mut release = Release {
@@ -368,6 +372,7 @@ impl Job<'_> {
             receipts: receipts.to_vec(),
             amount: order.price.clone(),
             split: [(0, 563), (1, 563), (2, 125)].map(part).to_vec(),
+            split_rule,
             released_at: NOW.plus_ms(5),
         };
         self.tweaks.release.inspect(|tweak| tweak(&mut release));

@@ -72,7 +72,7 @@ fn subjects_of(transaction: &Transaction) -> impl Iterator<Item = &Did> {
         Transaction::Right(transaction) => {
             subjects.extend(transaction.signatures.keys());
             match &transaction.record.action {
-                RightAction::Initial { holder, .. } | RightAction::Resolve { holder } => subjects.push(holder),
+                RightAction::Resolve { holder } => subjects.push(holder),
                 RightAction::Transfer { to } => subjects.push(to),
                 RightAction::Dispute { claimant } => subjects.extend(claimant),
                 RightAction::Change { .. } | RightAction::Renewal { .. } | RightAction::Cancellation => {}

@@ -1,12 +1,12 @@
 //! Channels of one member and of four, and an orderer that does what a test says.
 
-use entrepot_chain_ledger::{Leaf, LeafKind, LeafTransaction, Outcome};
+use entrepot_chain_ledger::{Facts, Leaf, LeafTransaction, Outcome};
 use entrepot_chain_log::codec::Reader;
 use entrepot_chain_log::consortium::{
     BlockHeader, CommitCertificate, Genesis, Member, MemberKeys, MemberRole, Members, VoteKind, VotingRule, vote_message,
 };
 use entrepot_chain_node::{Archive, Committed, Node, NodeConfig, NodeError, NodeKeys, Orderer, OrdererError, SoleMember, Submitter, Task};
-use entrepot_chain_statement::{Did, Envelope, Hash, Money, SigningKey, Timestamp, ids::JobId, statements::Refund};
+use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp, envelope::leaf_message, facts};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -67,17 +67,13 @@ pub fn open(path: &Path) -> Node {
 }
 
 pub fn leaf(seed: u64) -> Leaf {
-    let refund = Refund {
-        job_id: JobId::compose(Timestamp(seed as i64), [3; 10]),
-        order: Hash([4; 32]),
-        hold: Hash([5; 32]),
-        amount: Money { amount_minor: 6, currency: "EUR".parse().expect("a currency") },
-        reason: "cancelled".to_owned(),
-        refunded_at: Timestamp(7),
-    };
-    let mut salt = [0; 32];
-    salt[..8].copy_from_slice(&seed.to_be_bytes());
-    Leaf::of(&Envelope::sign(&refund, &key(1), salt).expect("signs")).expect("refunds are logged")
+    signed_leaf(seed, Facts::DataProduct, &key(1))
+}
+
+pub fn signed_leaf(seed: u64, facts: Facts, signer: &SigningKey) -> Leaf {
+    let salted = Hash::of(&[&seed.to_be_bytes()]);
+    let signature = signer.sign(&leaf_message(&facts::leaf(&salted, &facts)));
+    Leaf { salted, facts, binds: [signer.did()].into(), signatures: [(signer.did(), signature)].into() }
 }
 
 pub fn leaves(seeds: std::ops::Range<u64>) -> Vec<Leaf> {
@@ -115,8 +111,8 @@ pub fn unsigned_leaf(genesis: &Genesis, submitter: u8, sequence: u64) -> LeafTra
 }
 
 pub fn unsigned_leaf_of(genesis: &Genesis, submitter: u8, sequence: u64, binds: BTreeSet<Did>) -> LeafTransaction {
-    let leaf = Hash::of(&[&[submitter], &sequence.to_be_bytes()]);
-    let leaf = Leaf { leaf, kind: LeafKind::Refund, binds, signatures: BTreeMap::new() };
+    let salted = Hash::of(&[&[submitter], &sequence.to_be_bytes()]);
+    let leaf = Leaf { salted, facts: Facts::DataProduct, binds, signatures: BTreeMap::new() };
     LeafTransaction::sign(&genesis.digest(), leaf, sequence, &key(submitter))
 }
 

@@ -29,11 +29,11 @@ async fn a_restart_replays_and_agrees() {
     let again = submitter(&node).submit(&leaves(3..9)).await.expect("submits");
     assert_eq!(indices(&again), [3, 4, 5, 6, 7, 8], "what was logged gets its index again");
     for seed in 0..9 {
-        assert_eq!(node.index_of(&leaf(seed).leaf).expect("reads"), Some(seed));
+        assert_eq!(node.index_of(&leaf(seed).leaf()).expect("reads"), Some(seed));
         let stored = node.leaf(seed).expect("reads").expect("is there");
-        assert_eq!(stored.leaf, leaf(seed).leaf);
+        assert_eq!(stored.leaf, leaf(seed).leaf());
         let block = node.block(stored.height).expect("reads").expect("is there");
-        assert!(block.transactions.iter().any(|transaction| matches!(transaction, Transaction::Leaf(t) if t.leaf.leaf == stored.leaf)));
+        assert!(block.transactions.iter().any(|transaction| matches!(transaction, Transaction::Leaf(t) if t.leaf.leaf() == stored.leaf)));
     }
     assert_eq!(node.leaf(9).expect("reads"), None);
     shut(node).await;

@@ -2,8 +2,8 @@
 
 use super::channel::*;
 use entrepot_chain_ledger::{
-    Leaf, MembersAction, MembersChange, MembersTransaction, Outcome, RightAction, RightKind, RightRecord, RightTransaction, Transaction,
-    state::entries::right_key,
+    Facts, Leaf, MembersAction, MembersChange, MembersTransaction, Outcome, RightAction, RightKind, RightRecord, RightTransaction,
+    Transaction, state::entries::right_key,
 };
 use entrepot_chain_log::state_tree::state_value;
 use entrepot_chain_node::{Node, NodeError, NodeHead, Place, Submitter, TransactionVerdict};
@@ -178,15 +178,14 @@ async fn who_held_a_right_is_proved_for_every_height() {
     let node = open(folder.path());
     let genesis = genesis().digest();
     submitter(&node).submit(&leaves(0..1)).await.expect("submits");
-    let (first, second, leaf) = (key(41), key(42), leaf(0).leaf);
-    let right = RightRecord::id(&leaf, RightKind::Hold, &first.did());
-    let initial = RightAction::Initial { leaf, holder: first.did(), expires: None };
+    let (first, second) = (key(41), key(42));
+    let registration = signed_leaf(1, Facts::RightsRegistration { right: RightKind::Hold, holder: first.did() }, &first);
+    let right = RightRecord::id(&registration.leaf(), RightKind::Hold, &first.did());
+    submitter(&node).submit(&[registration]).await.expect("submits");
     let transfer = RightAction::Transfer { to: second.did() };
-    for (number, action, signers) in [(0, initial, vec![&first]), (1, transfer, vec![&first, &second])] {
-        let record = RightRecord { right, kind: RightKind::Hold, number, action };
-        let transaction = RightTransaction::sign(&genesis, record, &signers, number + 1, &first);
-        assert_eq!(node.submit(vec![transaction]).await.expect("submits"), [Outcome::Right { records: number + 1 }]);
-    }
+    let record = RightRecord { right, kind: RightKind::Hold, number: 1, action: transfer };
+    let transaction = RightTransaction::sign(&genesis, record, &[&first, &second], 1, &first);
+    assert_eq!(node.submit(vec![transaction]).await.expect("submits"), [Outcome::Right { records: 2 }]);
     assert_eq!(node.transactions_of(&second.did(), None, 9).expect("reads").len(), 1);
     node.prune(0).expect("prunes");
     shut(node).await;

@@ -42,11 +42,11 @@ async fn proofs_lead_from_each_leaf_to_signed_checkpoints() {
         assert!(node.validator_vkey().to_string().contains("did:key:"));
         for index in 0..*size {
             let proof = node.proof(index, Some(*size)).expect("reads").expect("is there");
-            proof.verify_entry(&leaf(index).leaf.0).expect("leads to the root");
-            assert!(proof.verify_entry(&leaf(index + 1).leaf.0).is_err());
+            proof.verify_entry(&leaf(index).leaf().0).expect("leads to the root");
+            assert!(proof.verify_entry(&leaf(index + 1).leaf().0).is_err());
             let path = node.inclusion(index, *size).expect("reads").expect("is there");
             let root = checkpoint.checkpoint().root;
-            verify_inclusion(&entrepot_chain_log::leaf_hash(&leaf(index).leaf.0), index, *size, &path, &root).expect("holds");
+            verify_inclusion(&entrepot_chain_log::leaf_hash(&leaf(index).leaf().0), index, *size, &path, &root).expect("holds");
         }
         assert!(node.proof(*size, Some(*size)).expect("reads").is_none());
     }
@@ -108,8 +108,8 @@ async fn tiles_hold_the_whole_tree() {
     let tile = |path: &str| node.tile(&path.parse().expect("a tile")).expect("reads");
     let (first, rest) = (tile("entries/000").expect("full"), tile("entries/002.p/88").expect("the rest"));
     assert_eq!((first.len(), rest.len()), (256 * 34, 88 * 34));
-    assert_eq!((&first[..2], &first[2..34]), (&[0, 32][..], &leaf(0).leaf.0[..]));
-    assert_eq!(rest[87 * 34 + 2..], leaf(599).leaf.0);
+    assert_eq!((&first[..2], &first[2..34]), (&[0, 32][..], &leaf(0).leaf().0[..]));
+    assert_eq!(rest[87 * 34 + 2..], leaf(599).leaf().0);
 
     // The root again, from hashes alone: two full tiles give a hash each, which the row above repeats.
     let level = |hashes: Vec<u8>| hashes.as_chunks::<32>().0.iter().map(|hash| Hash(*hash)).collect::<Vec<_>>();

@@ -59,7 +59,7 @@ pub struct DatasetDescription {
 }
 
 /// The three rights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Right {
     /// To hold the data.
@@ -68,6 +68,29 @@ pub enum Right {
     Process,
     /// To operate products on it.
     Operate,
+}
+
+impl Right {
+    /// Every right.
+    pub const ALL: [Self; 3] = [Self::Hold, Self::Process, Self::Operate];
+
+    /// The code in encodings; never changes.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Hold => 1,
+            Self::Process => 2,
+            Self::Operate => 3,
+        }
+    }
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Process => "process",
+            Self::Operate => "operate",
+        }
+    }
 }
 
 /// What happens to a right.

@@ -13,6 +13,8 @@ pub struct Hold {
     pub order: Hash,
     /// Statement hash of the agreement.
     pub agreement: Hash,
+    /// Whose order it is, and whose money.
+    pub consumer: Did,
     /// What is held.
     pub amount: Money,
     /// When.
@@ -46,6 +48,8 @@ pub struct Release {
     pub amount: Money,
     /// Who got what; sums to `amount`.
     pub split: Vec<SplitAmount>,
+    /// [`rule_digest`](crate::split::rule_digest) of the agreement's split: the ledger holds it against what was agreed, and sees no amount.
+    pub split_rule: Hash,
     /// When.
     pub released_at: Timestamp,
 }

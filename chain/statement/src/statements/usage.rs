@@ -26,6 +26,8 @@ pub struct UsageReceipt {
     pub agreement: Hash,
     /// Statement hash of the order.
     pub order: Hash,
+    /// Whose order it is.
+    pub consumer: Did,
     /// Hash of the plan that ran.
     pub plan: Hash,
     /// Party index, 0 to 2.

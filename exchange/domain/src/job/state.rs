@@ -68,6 +68,8 @@ pub struct JobTerms {
     pub order: Hash,
     /// Statement hash of the agreement.
     pub agreement: Hash,
+    /// Who ordered.
+    pub consumer: Did,
     /// Hash of the plan.
     pub plan: Hash,
     /// What the computation must withstand.

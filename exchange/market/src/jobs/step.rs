@@ -88,7 +88,7 @@ async fn keep(
             entrepot_failpoint::reach("exchange.release.before_commit");
         }
         Effect::GiveBack(reason) => {
-            settle::give_back(tx, market, (&job.terms, &row.consumer), reason, now).await?;
+            settle::give_back(tx, market, &job.terms, reason, now).await?;
             entrepot_failpoint::reach("exchange.refund.before_commit");
         }
         Effect::KeepReceipt { party } => {

@@ -79,7 +79,7 @@ async fn an_answer_that_got_lost_is_given_again() {
     let rows = outbox::due(&mut world.market.store.reader().await.expect("a reader"), ANCHOR_TOPIC, far).await.expect("rows");
     for row in &rows {
         let row = statement(&world, &row.payload.parse().expect("a hash")).await;
-        let leaf = entrepot_exchange_market::notary::NotaryLeaf::of(&row.envelope, row.kind);
+        let leaf = entrepot_exchange_market::notary::NotaryLeaf::of(&row.envelope);
         world.log.submit(&[leaf]).await.expect("logged");
     }
     world.restart().await;

@@ -131,8 +131,8 @@ impl MemoryLog {
 
 fn leaf(asked: &NotaryLeaf) -> Leaf {
     Leaf {
-        leaf: asked.leaf,
-        kind: asked.kind.as_str().parse().expect("a kind that is logged"),
+        salted: asked.salted,
+        facts: asked.facts.clone(),
         binds: asked.signatures.iter().map(|(did, _)| did.clone()).collect(),
         signatures: asked.signatures.iter().cloned().collect(),
     }

@@ -357,6 +357,7 @@ impl World {
             attempt,
             agreement: terms.agreement,
             order: terms.order,
+            consumer: terms.consumer.clone(),
             plan: terms.plan,
             party: index,
             participant: pin.participant.clone(),

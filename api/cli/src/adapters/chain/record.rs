@@ -2,7 +2,7 @@
 
 use super::{ChainError, Node, TransactionRecord, TransactionStatus, pruned, unavailable};
 use entrepot_api_server::chain::{TransactionKind, TransactionPosition, Verdict};
-use entrepot_chain_ledger::{MembersAction, MembersChange, RightAction, Transaction};
+use entrepot_chain_ledger::{LeafKind, MembersAction, MembersChange, RightAction, Transaction};
 use entrepot_chain_node::{DecidedTransaction, Place, TransactionVerdict};
 use entrepot_chain_statement::{Did, Hash, Timestamp};
 
@@ -63,7 +63,9 @@ fn record(node: &Node, transaction: &Transaction, height: u64, status: Transacti
 
 fn described(transaction: &Transaction) -> (TransactionKind, &'static str, Vec<Did>) {
     match transaction {
-        Transaction::Leaf(leaf) => (TransactionKind::Leaf, leaf.leaf.kind.as_str(), leaf.leaf.binds.iter().cloned().collect()),
+        Transaction::Leaf(leaf) => {
+            (TransactionKind::Leaf, leaf.leaf.facts.kind().map_or("unlogged", LeafKind::as_str), leaf.leaf.binds.iter().cloned().collect())
+        }
         Transaction::Members(members) => (TransactionKind::Members, members_action(&members.action), vec![members.submitter.clone()]),
         Transaction::Right(right) => {
             (TransactionKind::Right, right_action(&right.record.action), right.signatures.keys().cloned().collect())
@@ -85,7 +87,6 @@ fn members_action(action: &MembersAction) -> &'static str {
 
 fn right_action(action: &RightAction) -> &'static str {
     match action {
-        RightAction::Initial { .. } => "initial",
         RightAction::Transfer { .. } => "transfer",
         RightAction::Change { .. } => "change",
         RightAction::Renewal { .. } => "renewal",
@@ -98,10 +99,10 @@ fn right_action(action: &RightAction) -> &'static str {
 /// The leaf that it is about: of a right, the one of the statement that described it after the block of this height.
 pub fn leaf(node: &Node, transaction: &Transaction, height: u64) -> Result<Option<Hash>, ChainError> {
     Ok(match transaction {
-        Transaction::Leaf(transaction) => Some(transaction.leaf.leaf),
+        Transaction::Leaf(transaction) => Some(transaction.leaf.leaf()),
         Transaction::Members(_) => None,
         Transaction::Right(transaction) => match &transaction.record.action {
-            RightAction::Initial { leaf, .. } | RightAction::Change { leaf } => Some(*leaf),
+            RightAction::Change { leaf } => Some(*leaf),
             _ => node.right_at(height, &transaction.record.right).map_err(unavailable)?.map(|right| right.leaf),
         },
     })

@@ -3,8 +3,8 @@
 use super::*;
 use entrepot_api_server::chain::{TransactionKind, Verdict};
 use entrepot_chain_ledger::{
-    Leaf, LeafKind, LeafTransaction, MembersAction, MembersChange, MembersTransaction, RightAction, RightKind, RightRecord,
-    RightTransaction, state::entries::sequence_key,
+    Facts, Leaf, LeafTransaction, MembersAction, MembersChange, MembersTransaction, RightAction, RightKind, RightRecord, RightTransaction,
+    state::entries::{right_key, sequence_key},
 };
 use entrepot_chain_log::{
     bundle::Decisions,
@@ -47,10 +47,22 @@ fn open(connected: &[u8], strangers: Strangers) -> (TempDir, NodeChain) {
     (folder, NodeChain::new(node, Arc::new(move || connected.clone()), strangers))
 }
 
+/// The first is a right of key 70.
+fn unsigned(number: u8) -> Leaf {
+    let facts = match number {
+        1 => Facts::RightsRegistration { right: RightKind::Hold, holder: key(70).did() },
+        _ => Facts::DataProduct,
+    };
+    Leaf { salted: Hash([number; 32]), facts, binds: [key(70).did()].into(), signatures: [].into() }
+}
+
+fn entry(number: u8) -> Hash {
+    unsigned(number).leaf()
+}
+
 fn leaf(number: u8, submitter: &SigningKey, sequence: u64) -> Transaction {
-    let (leaf, holder) = (Hash([number; 32]), key(70));
-    let signatures = [(holder.did(), holder.sign(&entrepot_chain_statement::envelope::leaf_message(&leaf)))].into();
-    let leaf = Leaf { leaf, kind: LeafKind::Order, binds: [holder.did()].into(), signatures };
+    let signature = key(70).sign(&entrepot_chain_statement::envelope::leaf_message(&entry(number)));
+    let leaf = Leaf { signatures: [(key(70).did(), signature)].into(), ..unsigned(number) };
     LeafTransaction::sign(&genesis().digest(), leaf, sequence, submitter).into()
 }
 
@@ -89,19 +101,18 @@ async fn pages(chain: &NodeChain, search: &TransactionSearch) -> Vec<(u64, u32)>
     }
 }
 
-/// Three blocks: a leaf, the right to it, and its transfer.
+/// Three blocks: a right, its renewal, and its transfer.
 async fn with_right(chain: &NodeChain) -> RightRecord {
     let (holder, other) = (key(70), key(71));
     submit(chain, &leaf(1, &organisation(), 1)).await;
-    let logged = Hash([1; 32]);
-    let initial = RightRecord {
-        right: RightRecord::id(&logged, RightKind::Hold, &holder.did()),
+    let renewal = RightRecord {
+        right: RightRecord::id(&entry(1), RightKind::Hold, &holder.did()),
         kind: RightKind::Hold,
-        number: 0,
-        action: RightAction::Initial { leaf: logged, holder: holder.did(), expires: None },
+        number: 1,
+        action: RightAction::Renewal { expires: None },
     };
-    submit(chain, &right(initial.clone(), &[&holder], 2)).await;
-    let transfer = RightRecord { number: 1, action: RightAction::Transfer { to: other.did() }, ..initial };
+    submit(chain, &right(renewal.clone(), &[&holder], 2)).await;
+    let transfer = RightRecord { number: 2, action: RightAction::Transfer { to: other.did() }, ..renewal };
     let status = submit(chain, &right(transfer.clone(), &[&holder, &other], 3)).await;
     assert!(matches!(status, TransactionStatus::Decided { verdict: Verdict::Accepted { index: None }, .. }), "{status:?}");
     transfer
@@ -115,7 +126,7 @@ async fn a_transaction_is_taken_once_and_its_verdict_is_told_again() {
     assert!(matches!(status, TransactionStatus::Decided { verdict: Verdict::Accepted { index: Some(0) }, .. }), "{status:?}");
     assert_eq!(submit(&chain, &transaction).await, status);
     let record = chain.transaction(&transaction.hash()).await.expect("reads").expect("is there");
-    assert_eq!((record.kind, record.action.as_str(), record.leaf), (TransactionKind::Leaf, "order", Some(Hash([1; 32]))));
+    assert_eq!((record.kind, record.action.as_str(), record.leaf), (TransactionKind::Leaf, "rights-registration", Some(entry(1))));
     assert_eq!((record.status, record.binds, record.encoded), (status, vec![key(70).did()], transaction.encode()));
     assert_eq!(chain.node.head().height, 1);
     assert!(chain.waiting().is_empty());
@@ -157,13 +168,13 @@ async fn transactions_are_found_by_whose_they_are_and_what_they_are_about() {
     submit(&chain, &leaf(2, &organisation(), 4)).await;
     assert_eq!(pages(&chain, &everything()).await, [(4, 0), (3, 0), (2, 0), (1, 0)]);
     assert_eq!(pages(&chain, &TransactionSearch { from_height: 3, ..everything() }).await, [(4, 0), (3, 0)]);
-    let about = TransactionSearch { leaf: Some(Hash([1; 32])), ..everything() };
+    let about = TransactionSearch { leaf: Some(entry(1)), ..everything() };
     assert_eq!(pages(&chain, &about).await, [(3, 0), (2, 0), (1, 0)]);
     let of = |seed| TransactionSearch { subject: Some(key(seed).did()), ..everything() };
     assert_eq!(pages(&chain, &of(70)).await, [(4, 0), (3, 0), (2, 0), (1, 0)]);
     assert_eq!(pages(&chain, &of(71)).await, [(3, 0)]);
     assert_eq!(pages(&chain, &of(72)).await, []);
-    assert_eq!(pages(&chain, &TransactionSearch { leaf: Some(Hash([2; 32])), ..of(70) }).await, [(4, 0)]);
+    assert_eq!(pages(&chain, &TransactionSearch { leaf: Some(entry(2)), ..of(70) }).await, [(4, 0)]);
     assert_eq!(pages(&chain, &TransactionSearch { from_height: 4, ..of(70) }).await, [(4, 0)]);
     let part = chain.transactions_of(3, 0, 5).await.expect("reads");
     assert_eq!((part.items.len(), part.items[0].action.as_str(), part.next), (1, "transfer", None));
@@ -191,8 +202,8 @@ async fn what_was_pruned_is_told_as_such() {
 async fn the_state_is_proved_and_numbers_are_not_kept() {
     let (_folder, chain) = open(&[], Strangers::Refused);
     let record = with_right(&chain).await;
-    let key = entrepot_chain_ledger::state::entries::right_key(&record.right);
-    for (height, is_there) in [(1, false), (2, true), (3, true)] {
+    let (key, none) = (right_key(&record.right), right_key(&Hash([9; 32])));
+    for (key, height, is_there) in [(key, 1, true), (key, 3, true), (none, 3, false)] {
         let entry = chain.state(&key, Some(height)).await.expect("reads").expect("is there");
         assert_eq!(entry.value.is_some(), is_there);
         let proof = StateProof::decode(&entry.proof).expect("a proof");
@@ -249,5 +260,5 @@ async fn decisions_lead_from_the_genesis_to_each_checkpoint() {
     assert_eq!(decisions(&chain.node, &BTreeSet::new()).expect("reads"), None);
     let checkpoint = LogReader::checkpoint(&chain, Some(1)).await.expect("reads").expect("is there");
     assert!(checkpoint.starts_with(ORIGIN), "{checkpoint}");
-    assert!(LogReader::proof(&chain, &Hash([2; 32])).await.expect("reads").is_some());
+    assert!(LogReader::proof(&chain, &entry(2)).await.expect("reads").is_some());
 }

@@ -1,4 +1,5 @@
-//! What an organisation does as a member: signed offline with its own key, for the channel of a genesis file that it knows.
+//! What an organisation does as a member: signed offline with its own key, for the channel of a genesis file that it knows. Whoever submits
+//! something else signs in the same way.
 
 use crate::{
     client::Client,
@@ -16,7 +17,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::{Args, Subcommand};
 use entrepot_chain_ledger::{MembersAction, MembersChange, MembersTransaction, Transaction};
 use entrepot_chain_log::codec::KnownKeys;
-use entrepot_chain_statement::{Did, Hash};
+use entrepot_chain_statement::{Did, Hash, SigningKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -170,6 +171,15 @@ pub async fn submit(arguments: &SubmitArguments, output: &Output) -> Outcome {
 
 impl Signing {
     async fn act(&self, action: MembersAction, output: &Output) -> Outcome {
+        self.submit(|genesis, sequence, key| Ok(MembersTransaction::sign(genesis, action, sequence, key).into()), output).await
+    }
+
+    /// Makes a transaction of the channel with this genesis digest, under this number and key; sends it or keeps it.
+    pub(super) async fn submit(
+        &self,
+        make: impl FnOnce(&Hash, u64, &SigningKey) -> Result<Transaction, Failure>,
+        output: &Output,
+    ) -> Outcome {
         let (genesis, key) = (genesis::read(&self.genesis)?.digest(), files::read_key(&self.key)?.signing);
         let client = self.url.as_ref().map(|url| Client::new(url, self.ca.as_deref())).transpose()?;
         if let Some(client) = &client {
@@ -180,7 +190,7 @@ impl Signing {
             (None, Some(client)) => next_sequence(client, &key.did()).await?,
             (None, None) => return Err(Failure::bad_input("give --sequence, or --url to ask a node for it")),
         };
-        let signed = Signed::of(&MembersTransaction::sign(&genesis, action, sequence, &key).into(), &genesis);
+        let signed = Signed::of(&make(&genesis, sequence, &key)?, &genesis);
         match (&self.out, &client) {
             (Some(path), _) => signed.write(path, output),
             (None, Some(client)) => send(client, &signed, output).await,

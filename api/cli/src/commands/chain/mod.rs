@@ -6,6 +6,8 @@ mod genesis;
 pub mod keys;
 mod read;
 mod readable;
+mod right;
+mod show;
 
 use crate::{exit::Outcome, output::Output};
 use clap::{Args, Subcommand};
@@ -30,6 +32,9 @@ enum Command {
     Rotate(act::RotateArguments),
     /// Leave the members.
     Leave(act::LeaveArguments),
+    /// Record what becomes of a right: a file that goes from signer to signer, and then to the chain.
+    #[command(subcommand)]
+    Right(right::Command),
     /// Submit a transaction that was signed before.
     Submit(act::SubmitArguments),
     /// Where a chain stands.
@@ -48,6 +53,9 @@ enum Command {
     Members(read::MembersArguments),
     /// What happens, block by block.
     Events(read::EventsArguments),
+    /// What the state says of a right, an agreement, an order or a hold, with the proof.
+    #[command(subcommand)]
+    Show(show::Command),
 }
 
 pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
@@ -58,6 +66,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
         Command::Vote(arguments) => act::vote(&arguments, output).await,
         Command::Rotate(arguments) => act::rotate(&arguments, output).await,
         Command::Leave(arguments) => act::leave(&arguments, output).await,
+        Command::Right(command) => right::run(&command, output).await,
         Command::Submit(arguments) => act::submit(&arguments, output).await,
         Command::Head(arguments) => read::head(&arguments, output).await,
         Command::Blocks(arguments) => read::blocks(&arguments, output).await,
@@ -67,6 +76,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
         Command::Health(arguments) => read::health(&arguments, output).await,
         Command::Members(arguments) => read::members(&arguments, output).await,
         Command::Events(arguments) => read::events(&arguments, output).await,
+        Command::Show(command) => show::run(&command, output).await,
     }
 }
 

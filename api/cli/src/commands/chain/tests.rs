@@ -2,16 +2,21 @@ use super::{
     act, genesis, keys,
     read::{self, Events},
     readable::readable,
+    right,
+    show::Entry,
 };
 use crate::{files, output::Output};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Parser;
-use entrepot_chain_ledger::{MembersAction, MembersChange, Transaction};
+use entrepot_chain_ledger::settlement::{Hold, HoldStatus};
+use entrepot_chain_ledger::{Facts, MembersAction, MembersChange, RightKind, RightRecord, Transaction};
 use entrepot_chain_log::{
     codec::KnownKeys,
     consortium::{Genesis, VotingRule},
 };
+use entrepot_chain_statement::{Envelope, Hash, Money, SigningKey, Timestamp, ids::JobId, statements::Refund};
 use serde_json::json;
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 use tempfile::TempDir;
 
 #[derive(Parser)]
@@ -103,7 +108,7 @@ async fn what_is_signed_offline_is_the_organisations_and_for_its_channel_alone()
         run(&[words, &signing].concat()).await.unwrap_or_else(|failure| panic!("{words:?}: {failure}"));
         let signed = act::Signed::read(&out).expect("it is one");
         assert_eq!(signed.genesis, genesis.digest());
-        let bytes = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, &signed.transaction).expect("base64");
+        let bytes = BASE64_STANDARD.decode(&signed.transaction).expect("base64");
         let Ok(Transaction::Members(transaction)) = Transaction::decode(&bytes, &mut KnownKeys::default()) else { panic!("{words:?}") };
         assert!(is_meant(&transaction.action), "{words:?}: {:?}", transaction.action);
         assert_eq!(transaction.sequence, number as u64 + 1);
@@ -215,4 +220,63 @@ async fn events_are_read_to_the_head_over_streams_that_end_and_break_off() {
 async fn a_node_that_is_not_there_is_told_at_once() {
     let failure = run(&["events", "--follow", "--url", "http://127.0.0.1:1"]).await.expect_err("nobody answers");
     assert_eq!(failure.code, crate::exit::ExitCode::Unreachable);
+}
+
+#[tokio::test]
+async fn a_record_of_a_right_goes_from_signer_to_signer_and_is_submitted_by_anybody() {
+    let (home, genesis) = found("majority").await;
+    let at = |name: &str| text(&home.path().join(name));
+    let key = |name: &str| text(&home.path().join(name).join(keys::ORGANISATION));
+    let did = |name: &str| files::read_key(&home.path().join(name).join(keys::ORGANISATION)).expect("a key").signing.did();
+    let action = right::Action::Transfer { to: did("south") };
+    let record = right::RecordFile::new(genesis.digest(), (Hash([7; 32]), RightKind::Process), 3, action);
+    std::fs::write(home.path().join("record.json"), serde_json::to_vec(&record).expect("JSON")).expect("written");
+    let genesis_file = at("genesis.json");
+    for (record, signer, out) in [("record.json", "north", "once.json"), ("once.json", "south", "twice.json")] {
+        let words = ["right", "sign", "--record", &at(record), "--genesis", &genesis_file, "--key", &key(signer), "--out", &at(out)];
+        run(&words).await.expect("signs");
+    }
+    let submit = async |record: &str, out: &str| {
+        let words = ["right", "submit", "--record", &at(record), "--genesis", &genesis_file, "--key", &key("office")];
+        run(&[&words[..], &["--sequence", "5", "--out", &at(out)]].concat()).await
+    };
+    submit("twice.json", "signed.json").await.expect("is signed");
+    let signed = act::Signed::read(&home.path().join("signed.json")).expect("a transaction");
+    let encoded = BASE64_STANDARD.decode(signed.transaction).expect("base64");
+    let Ok(Transaction::Right(transaction)) = Transaction::decode(&encoded, &mut KnownKeys::default()) else { panic!("of a right") };
+    let action = entrepot_chain_ledger::RightAction::Transfer { to: did("south") };
+    assert_eq!(transaction.record, RightRecord { right: Hash([7; 32]), kind: RightKind::Process, number: 3, action });
+    let message = transaction.record.message(&genesis.digest());
+    assert_eq!(transaction.signatures.keys().cloned().collect::<BTreeSet<_>>(), [did("north"), did("south")].into());
+    assert!(transaction.signatures.iter().all(|(did, signature)| did.verify(&message, signature)));
+    assert_eq!((transaction.submitter, transaction.sequence), (did("office"), 5));
+    // Whoever changes the record on its way spoils the signatures.
+    let changed = std::fs::read_to_string(home.path().join("twice.json")).expect("text").replace("\"number\": \"3\"", "\"number\": \"4\"");
+    std::fs::write(home.path().join("changed.json"), changed).expect("written");
+    let refused = submit("changed.json", "never.json").await.expect_err("the signatures are of another record");
+    assert!(refused.to_string().contains("is wrong"), "{refused}");
+}
+
+#[test]
+fn a_statement_leads_to_its_entry_of_the_state() {
+    let key = SigningKey::from_seed(&[1; 32]);
+    let refund = Refund {
+        job_id: JobId::compose(Timestamp(1), [1; 10]),
+        order: Hash([1; 32]),
+        hold: Hash([2; 32]),
+        amount: Money { amount_minor: 1, currency: "EUR".parse().expect("a currency") },
+        reason: "cancelled".to_owned(),
+        refunded_at: Timestamp(2),
+    };
+    let mut envelope = Envelope::sign(&refund, &key, [3; 32]).expect("signs");
+    let Facts::Refund { hold } = *envelope.facts() else { panic!("a refund") };
+    let entry = Entry::of(&envelope).expect("has one");
+    assert_eq!(entry, Entry::Hold(key.did(), hold));
+    let status = HoldStatus::Released { leaf: Hash([4; 32]), height: 9 };
+    let stored = Hold { consumer: key.did(), order: Hash([5; 32]), leaf: Hash([6; 32]), status };
+    let words = entry.words(&stored.encode()).expect("reads");
+    assert_eq!((words["status"].as_str(), words["closed_height"].as_str(), &words["hold"]), (Some("released"), Some("9"), &json!(hold)));
+    assert!(entry.words(&[1, 2, 3]).is_err());
+    envelope.countersign(&SigningKey::from_seed(&[2; 32])).expect("signs");
+    assert!(Entry::of(&envelope).is_err(), "whose hold it is, is not clear");
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// The kind of statement behind a leaf. The ledger never sees the statement; the kind is its submitter's word, for explorers.
+/// The kind of statement behind a leaf. The ledger never sees the statement; the leaf commits to its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum LeafKind {
@@ -44,6 +44,11 @@ impl LeafKind {
         Self::Release,
         Self::Refund,
     ];
+
+    /// The kind of a payload type; none if statements of that type are not logged.
+    pub fn of(payload_type: &str) -> Option<Self> {
+        payload_type.strip_prefix("application/vnd.entrepot.")?.strip_suffix(".v1+json")?.parse().ok()
+    }
 
     /// The code in encodings; never changes.
     pub fn code(self) -> u8 {
