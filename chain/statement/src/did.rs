@@ -5,7 +5,7 @@
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 const PREFIX: &str = "did:key:z";
 const ED25519_MULTICODEC: [u8; 2] = [0xed, 0x01];
@@ -29,7 +29,11 @@ pub enum DidError {
 /// The `did:key` of an Ed25519 key. Read from text, the key is valid, in its one encoding, and not of small order.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Did(String);
+pub struct Did {
+    /// First, because identities are sorted by it.
+    text: Arc<str>,
+    bytes: [u8; 32],
+}
 
 impl Did {
     /// The identity that is this key. (Under a key of small order, which only a forger has, [`Did::verify`] believes nothing, and nobody
@@ -43,27 +47,32 @@ impl Did {
         checked_key(bytes).map(|_| Self::encode(bytes))
     }
 
+    /// The identity of a key given as 32 bytes that were read as a key before: checking them again would take longer than all else.
+    pub fn from_checked_bytes(bytes: &[u8; 32]) -> Self {
+        Self::encode(bytes)
+    }
+
     fn encode(bytes: &[u8; 32]) -> Self {
         let mut tagged = [0; 34];
         tagged[..2].copy_from_slice(&ED25519_MULTICODEC);
         tagged[2..].copy_from_slice(bytes);
-        Self(format!("{PREFIX}{}", bs58::encode(tagged).into_string()))
+        Self { text: format!("{PREFIX}{}", bs58::encode(tagged).into_string()).into(), bytes: *bytes }
     }
 
     /// The key.
     pub fn verifying_key(&self) -> VerifyingKey {
         // The text came from a key or was checked on the way in, and cannot change.
-        VerifyingKey::from_bytes(&self.public_bytes()).unwrap_or_else(|_| unreachable!("a Did holds a valid key"))
+        VerifyingKey::from_bytes(&self.bytes).unwrap_or_else(|_| unreachable!("a Did holds a valid key"))
     }
 
     /// The 32 bytes of the key.
     pub fn public_bytes(&self) -> [u8; 32] {
-        decode(&self.0).unwrap_or_else(|_| unreachable!("a Did holds a valid key"))
+        self.bytes
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether this key signed the message. Strict: the one canonical encoding of a signature, no points of small order.
@@ -102,7 +111,7 @@ impl FromStr for Did {
         let bytes = decode(text)?;
         checked_key(&bytes)?;
         let did = Self::encode(&bytes);
-        if did.0 == text { Ok(did) } else { Err(DidError::Form) }
+        if *did.text == *text { Ok(did) } else { Err(DidError::Form) }
     }
 }
 
@@ -115,24 +124,24 @@ impl TryFrom<String> for Did {
 
 impl From<Did> for String {
     fn from(did: Did) -> Self {
-        did.0
+        did.text.to_string()
     }
 }
 
 impl fmt::Display for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl AsRef<str> for Did {
     fn as_ref(&self) -> &str {
-        &self.0
+        &self.text
     }
 }

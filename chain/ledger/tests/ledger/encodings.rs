@@ -87,7 +87,7 @@ fn encodings_never_change() {
         ("genesis", "aaffe8dfc53702ecab3e9f4e2a5270d8f367727942e199b327bee659758d45db"),
         ("block", "fcee8a9173b0871f6c1bdd099bc61ded85067d9492bc90b0c9992e092ac14eaf"),
         ("block bytes", "d18d8940218b414af7a6af7abee9cb787238a4963d955c3fe9ca4ab5a201361d"),
-        ("state bytes", "4ca2adedd2e93b9284ed8056fdef34b010ba752a12c791e60687f21734768cb0"),
+        ("state bytes", "1b7874aca28aa5e51b0939c0ded2e7938ed2a3d6d30b5e67b6154ef6bfdc0852"),
         ("log root", "22cf46681076aa223b8e190c253d8ad09b1f68662ef180404dfc6e3de70e4e62"),
         ("state root", "0791427f42969ea6936bfe1b0c294f78a4684770d71cc1212da9815df05866c0"),
         ("worker-grant", "d5bc984e6372fe3b4f4087202e40ba20b4b4a2e0d0ce4800561738df63863f50"),

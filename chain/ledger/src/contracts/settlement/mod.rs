@@ -12,6 +12,7 @@ mod records;
 pub use records::{Agreement, Hold, HoldStatus, Order, Receipt};
 
 use crate::{
+    codec::{DecodeError, KnownKeys},
     outcome::Rejection,
     state::{LookupError, entries},
 };
@@ -194,13 +195,14 @@ impl Logged<'_> {
 struct Book<'a>(&'a dyn Entries);
 
 impl Book<'_> {
-    fn read<T>(&self, key: Hash, decode: impl FnOnce(&[u8]) -> Result<T, crate::DecodeError>) -> Result<Option<T>, LookupError> {
+    fn read<T>(&self, key: Hash, decode: impl FnOnce(&[u8]) -> Result<T, DecodeError>) -> Result<Option<T>, LookupError> {
+        // What the state commits to was written by the ledger itself.
         let Some(encoding) = self.0.entry(&key)? else { return Ok(None) };
         decode(&encoding).map(Some).map_err(|_| entries::damaged(key))
     }
 
     fn agreement(&self, consumer: &Did, name: &Hash) -> Result<Option<Agreement>, LookupError> {
-        self.read(entries::agreement_key(consumer, name), Agreement::decode)
+        self.read(entries::agreement_key(consumer, name), |bytes| Agreement::read(bytes, &mut KnownKeys::trusting()))
     }
 
     fn order(&self, consumer: &Did, name: &Hash) -> Result<Option<Order>, LookupError> {
@@ -208,7 +210,7 @@ impl Book<'_> {
     }
 
     fn hold(&self, exchange: &Did, name: &Hash) -> Result<Option<Hold>, LookupError> {
-        self.read(entries::hold_key(exchange, name), Hold::decode)
+        self.read(entries::hold_key(exchange, name), |bytes| Hold::read(bytes, &mut KnownKeys::trusting()))
     }
 
     /// An order and what it is an order under.

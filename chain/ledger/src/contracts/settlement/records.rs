@@ -101,10 +101,14 @@ impl Agreement {
 
     /// Decodes exactly one.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (mut reader, mut known) = (Reader::new(bytes), KnownKeys::default());
+        Self::read(bytes, &mut KnownKeys::default())
+    }
+
+    pub(super) fn read(bytes: &[u8], known: &mut KnownKeys) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
         reader.version(VERSION)?;
-        let (consumer, exchange) = (reader.did(&mut known)?, reader.did(&mut known)?);
-        let workers = [reader.did(&mut known)?, reader.did(&mut known)?, reader.did(&mut known)?];
+        let (consumer, exchange) = (reader.did(known)?, reader.did(known)?);
+        let workers = [reader.did(known)?, reader.did(known)?, reader.did(known)?];
         let (uses_max, uses, orders) = (reader.u32()?, reader.u32()?, reader.u64()?);
         let (split, leaf) = (reader.hash()?, reader.hash()?);
         reader.end()?;
@@ -170,9 +174,13 @@ impl Hold {
 
     /// Decodes exactly one.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (mut reader, mut known) = (Reader::new(bytes), KnownKeys::default());
+        Self::read(bytes, &mut KnownKeys::default())
+    }
+
+    pub(super) fn read(bytes: &[u8], known: &mut KnownKeys) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
         reader.version(VERSION)?;
-        let (consumer, order, leaf) = (reader.did(&mut known)?, reader.hash()?, reader.hash()?);
+        let (consumer, order, leaf) = (reader.did(known)?, reader.hash()?, reader.hash()?);
         let status = match reader.u8()? {
             1 => HoldStatus::Open,
             2 => HoldStatus::Released { leaf: reader.hash()?, height: reader.u64()? },
