@@ -1,7 +1,7 @@
 //! Key files, and that secrets do not show.
 
 use entrepot_chain_statement::{
-    SigningKey,
+    Did, SigningKey,
     key::{KeyFile, KeyFileError},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
@@ -15,6 +15,17 @@ fn changed(change: impl Fn(&mut Value)) -> KeyFileError {
     let mut json: Value = serde_json::from_str(&keys().to_json()).unwrap();
     change(&mut json);
     KeyFile::from_json(&json.to_string()).unwrap_err()
+}
+
+#[test]
+fn identities_are_sorted_as_their_texts_are() {
+    let mut random = ChaCha20Rng::seed_from_u64(8);
+    let mut all: Vec<Did> = (0..500).map(|_| SigningKey::generate(&mut random).did()).collect();
+    all.sort();
+    assert!(all.is_sorted_by_key(|did| did.to_string()));
+    assert!(
+        all.iter().all(|did| did.as_str().parse() == Ok(did.clone()) && Did::from_public_bytes(&did.public_bytes()) == Ok(did.clone()))
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod blocks;
 mod index;
 mod log;
+mod recent;
 mod record;
 mod state;
 
@@ -12,8 +13,9 @@ use crate::NodeError;
 use entrepot_chain_ledger::State;
 use entrepot_chain_log::consortium::{CommitCertificate, Members};
 use entrepot_chain_statement::Hash;
+use recent::RecentNodes;
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, ErrorKind, Options, WriteBatch, WriteOptions};
-use std::path::Path;
+use std::{path::Path, sync::Mutex};
 
 const META: &str = "meta";
 /// Height to the encoded header and the number of transactions. Stays when a block is pruned.
@@ -110,6 +112,7 @@ pub(crate) struct Identity {
 
 pub(crate) struct ChainStore {
     db: DB,
+    nodes: Mutex<RecentNodes>,
 }
 
 impl ChainStore {
@@ -132,7 +135,7 @@ impl ChainStore {
             ErrorKind::IOError if error.as_ref().contains("lock") => NodeError::InUse(path.to_owned()),
             _ => NodeError::Database { doing: "opening", source: error },
         })?;
-        Ok(Self { db })
+        Ok(Self { db, nodes: Mutex::default() })
     }
 
     pub fn db(&self) -> &DB {
@@ -198,6 +201,7 @@ impl ChainStore {
         self.put_state(&mut batch, &record.applied)?;
         entrepot_failpoint::reach("chain.before_commit");
         self.write(batch, Durability::Synced)?;
+        self.remember(&record.applied.state_nodes.added);
         entrepot_failpoint::reach("chain.after_commit");
         Ok(())
     }

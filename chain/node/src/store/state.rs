@@ -13,7 +13,7 @@ use entrepot_chain_log::{
 };
 use entrepot_chain_statement::{Did, Hash};
 use rocksdb::{IteratorMode, WriteBatch};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::PoisonError};
 
 impl ChainStore {
     pub(super) fn put_state(&self, batch: &mut WriteBatch, applied: &Applied) -> Result<(), NodeError> {
@@ -82,7 +82,13 @@ impl ChainStore {
         state.map_err(|error| NodeError::damaged(described(&error)))
     }
 
-    /// The node of the state's tree with this name.
+    /// The next block reads them again.
+    pub(super) fn remember(&self, added: &BTreeMap<Hash, StateNode>) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        added.iter().for_each(|(name, node)| nodes.put(*name, *node));
+    }
+
+    /// The node of the state's tree with this name, from the disk.
     pub fn node_of_state(&self, name: &Hash) -> Result<Option<StateNode>, NodeError> {
         let Some(bytes) = self.get(STATE_NODES, &name.0)? else { return Ok(None) };
         StateNode::decode(&bytes).map(Some).map_err(|_| NodeError::damaged(format!("the node {name} of the state")))
@@ -97,7 +103,14 @@ impl ChainStore {
 impl StateNodes for ChainStore {
     type Error = LookupError;
     fn state_node(&self, name: &Hash) -> Result<Option<StateNode>, LookupError> {
-        self.node_of_state(name).map_err(failed)
+        if let Some(node) = self.nodes.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(Some(node));
+        }
+        let found = self.node_of_state(name).map_err(failed)?;
+        if let Some(node) = found {
+            self.nodes.lock().unwrap_or_else(PoisonError::into_inner).put(*name, node);
+        }
+        Ok(found)
     }
 }
 

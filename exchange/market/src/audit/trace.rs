@@ -121,7 +121,7 @@ pub async fn trace(market: &Market, id: &str) -> Result<Trace, AuditError> {
 /// Where a trace begins.
 enum Start {
     Subject(Subject),
-    Statement(StatementRow),
+    Statement(Box<StatementRow>),
     Entry(EntryRow),
 }
 
@@ -141,7 +141,7 @@ async fn find_start(db: &mut Connection, id: &str) -> Result<Option<Start>, Audi
             let entry: JournalEntryId = id.parse().map_err(|_| AuditError::UnknownForm)?;
             Ok(journal::find(db, &entry).await?.map(Start::Entry))
         }
-        _ => Ok(find_statement(db, id).await?.map(Start::Statement)),
+        _ => Ok(find_statement(db, id).await?.map(|row| Start::Statement(Box::new(row)))),
     }
 }
 
