@@ -226,6 +226,7 @@ def check_receipts(entries: Mapping[str, Envelope], contract: Contract, job_id: 
         receipt = open_signed(entry(entries, f"receipt-{party}"), UsageReceipt, [pin.worker])
         said = (receipt.job_id, receipt.agreement, receipt.order, receipt.plan, receipt.party, receipt.participant, receipt.worker)
         signed = (job_id, contract.agreement_hash, contract.order_hash, contract.order.plan, party, pin.participant, pin.worker)
+        _same("receipt_terms", f"the consumer of party {party}'s receipt", receipt.consumer, contract.agreement.consumer)
         _same("receipt_terms", f"what the receipt of party {party} is about", said, signed)
         _same("receipt_security", f"the security of party {party}", receipt.security, contract.agreement.security)
         tables = contract.product.statement.tables
@@ -245,8 +246,9 @@ def check_settlement(entries: Mapping[str, Envelope], contract: Contract, job_id
     """The release, if hold and release are the exchange's and pay out the order's price by the agreement's split."""
     hold_envelope = entry(entries, "hold")
     hold = open_signed(hold_envelope, HoldStatement, [trust.exchange])
-    held = (hold.job_id, hold.order, hold.agreement, hold.amount)
-    _same("hold_terms", "what the hold is about", held, (job_id, contract.order_hash, contract.agreement_hash, contract.order.price))
+    held = (hold.job_id, hold.order, hold.agreement, hold.consumer, hold.amount)
+    agreed = (job_id, contract.order_hash, contract.agreement_hash, contract.agreement.consumer, contract.order.price)
+    _same("hold_terms", "what the hold is about", held, agreed)
     release = open_signed(entry(entries, "release"), ReleaseStatement, [trust.exchange])
     receipts = [statement_hash(entry(entries, f"receipt-{party}")) for party in range(_PARTIES)]
     released = (release.job_id, release.order, release.hold, release.receipts, release.amount)
@@ -256,6 +258,7 @@ def check_settlement(entries: Mapping[str, Envelope], contract: Contract, job_id
     shares = json.dumps([share.model_dump(mode="json") for share in contract.agreement.split])
     due = _native.split(contract.order.price.to_json(), shares)
     _same("release_split", "the release's split", [part.model_dump(mode="json") for part in release.split], json.loads(due))
+    _same("release_split", "the release's split rule", release.split_rule, _native.split_rule(contract.agreement_hash, shares))
     return release
 
 

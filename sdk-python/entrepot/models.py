@@ -225,6 +225,7 @@ class HoldStatement(Record):
     job_id: str
     order: str
     agreement: str
+    consumer: str
     amount: Money
     held_at: Wide
 
@@ -241,6 +242,7 @@ class ReleaseStatement(Record):
     receipts: list[str]
     amount: Money
     split: list[SplitAmount]
+    split_rule: str
     released_at: Wide
 
 
@@ -263,6 +265,7 @@ class UsageReceipt(Record):
     attempt: int
     agreement: str
     order: str
+    consumer: str
     plan: str
     party: int
     participant: str

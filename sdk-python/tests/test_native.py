@@ -54,7 +54,7 @@ def test_a_broken_key_file_is_refused_without_telling_its_secrets(tmp_path: Path
 
 def test_nothing_is_signed_that_is_no_statement_of_its_kind() -> None:
     signer = key()
-    hold = {"job_id": "job_" + "0" * 26, "order": "0" * 64, "agreement": "0" * 64}
+    hold = {"job_id": "job_" + "0" * 26, "order": "0" * 64, "agreement": "0" * 64, "consumer": key().did}
     hold |= {"amount": {"amount_minor": "1", "currency": "EUR"}, "held_at": "1"}  # type: ignore[dict-item]
     assert signer.sign("hold", json.dumps(hold))
     for wrong in ({**hold, "extra": 1}, {**hold, "held_at": 1}, {**hold, "order": "xyz"}, {}):
@@ -133,7 +133,8 @@ def test_sealed_shares_open_for_one_order_attempt_and_key_only() -> None:
 
 def _hold() -> dict[str, object]:
     amount = {"amount_minor": "1", "currency": "EUR"}
-    return {"job_id": "job_" + "0" * 26, "order": "0" * 64, "agreement": "0" * 64, "amount": amount, "held_at": "1"}
+    about = {"job_id": "job_" + "0" * 26, "order": "0" * 64, "agreement": "0" * 64, "consumer": key().did}
+    return {**about, "amount": amount, "held_at": "1"}
 
 
 def test_ids_are_of_their_kind_and_new_each_time() -> None:

@@ -275,7 +275,7 @@ class World:
         else:
             receipts = [self._receipt(party, job_id, order, agreement_hash, digests) for party in range(3)]
             entries |= {f"receipt-{party}": receipt for party, receipt in enumerate(receipts)}
-            entries["release"] = self._release(job_id, order_hash, hold, receipts)
+            entries["release"] = self._release(job_id, (agreement, order_hash), hold, receipts)
         bundle = {
             "format": "entrepot.receipt.v1",
             "job_id": job_id,
@@ -284,7 +284,8 @@ class World:
         return self._changed("bundle", bundle)
 
     def _hold(self, job_id: str, order: str, agreement: str) -> Envelope:
-        hold = {"job_id": job_id, "order": order, "agreement": agreement, "amount": money(500), "held_at": str(NOW)}
+        hold = {"job_id": job_id, "order": order, "agreement": agreement, "consumer": self.consumer.did, "amount": money(500)}
+        hold["held_at"] = str(NOW)
         return signed("hold", self._changed("hold", hold), self._by("hold", self.exchange))
 
     def _receipt(self, party: int, job_id: str, order: Envelope, agreement: str, digests: list[str]) -> Envelope:
@@ -293,6 +294,7 @@ class World:
             "attempt": 1,
             "agreement": agreement,
             "order": hash_of(order),
+            "consumer": self.consumer.did,
             "plan": self.plan().hash,
             "party": party,
             "participant": self.participants[party].did,
@@ -308,7 +310,8 @@ class World:
         name = f"receipt-{party}"
         return signed("usage-receipt", self._changed(name, receipt), self._by(name, self.workers[party]))
 
-    def _release(self, job_id: str, order: str, hold: Envelope, receipts: list[Envelope]) -> Envelope:
+    def _release(self, job_id: str, agreed: tuple[Envelope, str], hold: Envelope, receipts: list[Envelope]) -> Envelope:
+        agreement, order = agreed
         release = {
             "job_id": job_id,
             "order": order,
@@ -316,6 +319,7 @@ class World:
             "receipts": [hash_of(receipt) for receipt in receipts],
             "amount": money(500),
             "split": [{"participant": self.participants[party].did, "amount": money(part)} for party, part in enumerate((225, 225, 50))],
+            "split_rule": _native.split_rule(hash_of(agreement), json.dumps(payload(agreement)["split"])),
             "released_at": str(NOW),
         }
         return signed("release", self._changed("release", release), self._by("release", self.exchange))

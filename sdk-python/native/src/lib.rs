@@ -23,7 +23,7 @@ mod _native {
         errors::{NativeError, PlanError},
         key::{Key, keygen, new_id, random_token},
         log::{checkpoint_extends, checkpoint_size},
-        money::split,
+        money::{split, split_rule},
         plan::{Plan, plan},
         verify::verify,
     };

@@ -2,9 +2,13 @@
 
 use crate::world::{World, in_tx};
 use entrepot_chain_log::TlogProof;
-use entrepot_chain_statement::{Envelope, Hash, Statement, statements::Refund};
-use entrepot_exchange_domain::evidence::StatementKind;
-use entrepot_exchange_market::{Notary as _, anchoring, anchoring::Anchored};
+use entrepot_chain_statement::{
+    Envelope, Hash, Statement,
+    ids::{JobId, OrderId},
+    statements::Refund,
+};
+use entrepot_exchange_domain::{evidence::StatementKind, job::JobLimits};
+use entrepot_exchange_market::{Notary as _, anchoring, anchoring::Anchored, workforce::WorkerEvent};
 use entrepot_exchange_store::{
     outbox,
     statements::{self, ANCHOR_TOPIC, LogState, StatementRow},
@@ -122,4 +126,58 @@ async fn a_rejection_is_recorded_with_its_reason_and_holds_up_nobody() {
 fn leaf_signature(json: &str) -> String {
     let value: serde_json::Value = serde_json::from_str(json).expect("JSON");
     value["signatures"][0]["leaf_sig"].as_str().expect("a signature").to_owned()
+}
+
+#[tokio::test]
+async fn whichever_way_a_job_ends_the_ledger_takes_all_that_was_signed() {
+    let world = World::with(4, JobLimits::default()).await;
+    world.give(10 * crate::world::PRICE).await;
+    world.connect_all().await;
+    let agreement = world.agree(&world.agreement()).await;
+    let failed = |id: &JobId, attempt| {
+        let (code, detail) = ("peer_lost".to_owned(), "the bureau went away".to_owned());
+        WorkerEvent::WorkFailed { job_id: id.clone(), attempt, code, detail }
+    };
+    let mut jobs = Vec::new();
+    for sequence in 1..=4 {
+        let placed = world.try_place(&world.order(&agreement, sequence)).await.expect("placed");
+        jobs.push((placed.order_id, placed.job_id));
+    }
+    let cancel = async |at: usize| {
+        let (market, caller, order_id): (_, _, &OrderId) = (&*world.market, &world.consumer.did(), &jobs[at].0);
+        in_tx!(market, |tx| entrepot_exchange_market::jobs::cancel(tx, market, caller, order_id)).expect("cancelled");
+    };
+    let receive = async |id: &JobId, attempt: u32, party: usize| {
+        let receipt = world.receipt(&world.job(id).await, attempt, party);
+        world.hear(party, world.finished(&receipt, party)).await;
+    };
+    // Before any worker was asked.
+    cancel(3).await;
+    world.round().await;
+    let [(_, paid), (_, cancelled), (_, disputed), _] = &jobs[..] else { panic!("four jobs") };
+    // A receipt, then a failure; a second attempt is paid for; the first worker repeats itself and comes late.
+    receive(paid, 1, 0).await;
+    world.hear(1, failed(paid, 1)).await;
+    // A receipt, a cancellation, and a receipt that comes too late.
+    receive(cancelled, 1, 0).await;
+    cancel(1).await;
+    receive(cancelled, 1, 1).await;
+    // Receipts that contradict each other, until no attempt is left.
+    for attempt in 1..=3 {
+        for party in 0..3 {
+            let mut receipt = world.receipt(&world.job(disputed).await, attempt, party);
+            receipt.shares[0].ciphertext = Hash([party as u8; 32]);
+            world.hear(party, world.finished(&receipt, party)).await;
+        }
+        world.clock.forward(5_000);
+        world.round().await;
+    }
+    receive(paid, 1, 2).await;
+    world.finish(paid).await;
+    receive(paid, 1, 0).await;
+    let states = [world.state(paid).await, world.state(cancelled).await, world.state(disputed).await, world.state(&jobs[3].1).await];
+    assert_eq!(states, ["released", "refunded", "refunded", "refunded"]);
+    let announced = waiting(&world).await;
+    assert!(announced > 20, "{announced}");
+    assert_eq!(anchor(&world).await, Anchored { logged: announced, rejected: 0, failed: false });
 }

@@ -350,8 +350,7 @@ impl World {
 
     /// What party `party` truthfully says about an attempt.
     pub fn receipt(&self, job: &Job, attempt: u32, party: usize) -> UsageReceipt {
-        let (terms, pin) = (&job.terms, &job.terms.parties[party]);
-        let index = u8::try_from(party).expect("a party");
+        let (terms, pin, index) = (&job.terms, &job.terms.parties[party], u8::try_from(party).expect("a party"));
         UsageReceipt {
             job_id: terms.job_id.clone(),
             attempt,
