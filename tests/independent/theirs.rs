@@ -1,6 +1,7 @@
 //! Their types, from the texts that we publish. Every hash and signature here is computed by them.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use entrepot_chain_statement::Facts;
 use serde_json::Value;
 use signed_note::{Note, StandardVerifier, VerifierList, key_id};
 use tlog_tiles::{Checkpoint, Hash};
@@ -75,10 +76,12 @@ pub fn proven(trust: &Value, entry: &[u8], proof: &str) -> Result<usize, String>
     Ok(witnesses)
 }
 
-/// The entry of an envelope in the log: SHA-256(salt ‖ DSSE's pre-authentication encoding).
+/// The entry of an envelope in the log: SHA-256 over SHA-256(salt ‖ DSSE's pre-authentication encoding) and the facts, which are ours here and
+/// Go's own in `verify.go`.
 pub fn entry(envelope: &Value) -> Vec<u8> {
     let bytes = |field: &str| BASE64_STANDARD.decode(envelope[field].as_str().expect("text")).expect("base64");
     let (kind, payload, salt) = (envelope["payloadType"].as_str().expect("a type"), bytes("payload"), bytes("salt"));
     let encoded = [format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).as_bytes(), &payload].concat();
-    sigsum::Hash::new([salt, encoded].concat()).as_ref().to_vec()
+    let (salted, facts) = (sigsum::Hash::new([salt, encoded].concat()), Facts::of(kind, &payload).expect("a statement").encode());
+    sigsum::Hash::new([&b"entrepot/leaf/v2\n"[..], salted.as_ref(), &facts].concat()).as_ref().to_vec()
 }
