@@ -1,6 +1,6 @@
 //! Dividing a price, by the rule that exchange, workers and verifiers share.
 
-use crate::errors::refusal;
+use crate::errors::{refusal, refusal_text};
 use entrepot_chain_statement::{
     Hash, Money,
     split::{rule_digest, split as divide},
@@ -20,7 +20,7 @@ pub fn split(price: &str, shares: &str) -> PyResult<String> {
 /// Digest of an agreement's split rule, as a release names it; the agreement by its statement hash, the shares as JSON.
 #[pyfunction]
 pub fn split_rule(agreement: &str, shares: &str) -> PyResult<String> {
-    let agreement: Hash = agreement.parse().map_err(|error: &str| refusal("statement", &error))?;
+    let agreement: Hash = agreement.parse().map_err(|why: &str| refusal_text("hash", why))?;
     let shares: Vec<SplitShare> = serde_json::from_str(shares).map_err(|error| refusal("statement", &error))?;
     Ok(rule_digest(&agreement, &shares).to_string())
 }
