@@ -244,8 +244,6 @@ func leaf(trust trustFile, name string, signed envelope) []byte {
 	}
 	payload, salt := decode64(signed.Payload), decode64(signed.Salt)
 	encoded := append([]byte(fmt.Sprintf("DSSEv1 %d %s %d ", len(signed.PayloadType), signed.PayloadType, len(payload))), payload...)
-	salted := digest(salt, encoded)
-	entry := digest([]byte("entrepot/leaf/v2\n"), salted, facts(signed.PayloadType, payload, digest(encoded)))
 	if len(signed.Signatures) == 0 {
 		fail("%s is not signed", name)
 	}
@@ -254,10 +252,16 @@ func leaf(trust trustFile, name string, signed envelope) []byte {
 		if !known[signature.Keyid] && !strings.HasPrefix(name, "receipt-") {
 			fail("%s is signed by the stranger %s", name, signature.Keyid)
 		}
-		key := publicKey(signature.Keyid)
-		if !ed25519.Verify(key, encoded, decode64(signature.Sig)) ||
-			!ed25519.Verify(key, append([]byte("entrepot/leaf-signature/v2\n"), entry...), decode64(signature.LeafSig)) {
+		if !ed25519.Verify(publicKey(signature.Keyid), encoded, decode64(signature.Sig)) {
 			fail("%s: the signature of %s is wrong", name, signature.Keyid)
+		}
+	}
+	// Only what was signed is read.
+	entry := digest([]byte("entrepot/leaf/v2\n"), digest(salt, encoded), facts(signed.PayloadType, payload, digest(encoded)))
+	message := append([]byte("entrepot/leaf-signature/v2\n"), entry...)
+	for _, signature := range signed.Signatures {
+		if !ed25519.Verify(publicKey(signature.Keyid), message, decode64(signature.LeafSig)) {
+			fail("%s: the signature of %s over the leaf is wrong", name, signature.Keyid)
 		}
 	}
 	return entry
