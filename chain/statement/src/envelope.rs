@@ -84,7 +84,8 @@ pub struct Envelope {
     payload_type: String,
     salt: [u8; 32],
     signatures: Vec<EnvelopeSignature>,
-    facts: Facts,
+    // Most of what holds an envelope would be twice as large.
+    facts: Box<Facts>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,7 +102,7 @@ impl Envelope {
     /// Signs a statement. The salt must be random and used once.
     pub fn sign<S: Statement>(statement: &S, key: &SigningKey, salt: [u8; 32]) -> Result<Self, EnvelopeError> {
         let payload = to_canonical_json(statement).map_err(EnvelopeError::Payload)?;
-        let facts = Facts::of(S::PAYLOAD_TYPE, &payload)?;
+        let facts = Facts::of(S::PAYLOAD_TYPE, &payload).map(Box::new)?;
         let mut envelope = Self { payload, payload_type: S::PAYLOAD_TYPE.to_owned(), salt, signatures: Vec::new(), facts };
         envelope.countersign(key)?;
         Ok(envelope)
@@ -280,7 +281,7 @@ impl TryFrom<EnvelopeText> for Envelope {
         }
         let salt = BASE64_STANDARD.decode(&text.salt).ok().and_then(|salt| salt.try_into().ok());
         let salt = salt.ok_or(EnvelopeError::Form("the salt is not the base64 of 32 bytes"))?;
-        let facts = Facts::of(&text.payload_type, &payload)?;
+        let facts = Facts::of(&text.payload_type, &payload).map(Box::new)?;
         Ok(Self { payload, payload_type: text.payload_type, salt, signatures: text.signatures, facts })
     }
 }
