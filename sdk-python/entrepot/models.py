@@ -457,6 +457,19 @@ class AuditTrace(View):
         return {node.id for node in self.nodes}
 
 
+class ChannelView(View):
+    """A channel that is served here, and where it stands. `failure` says why it has stopped, if it has."""
+
+    channel: str
+    origin: str
+    genesis: str
+    height: Wide
+    log_size: Wide
+    members: int
+    role: str
+    failure: str | None = None
+
+
 class LogCheckpoint(View):
     """A checkpoint: a C2SP signed note about a log of this size."""
 

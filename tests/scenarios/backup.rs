@@ -30,7 +30,7 @@ async fn an_exchange_comes_back_from_a_copy_made_while_it_served() {
 
     let copy = market.folder().join("copy");
     let told = process::succeed(&["admin", "restore", "--backup", &text(&backup), "--data-dir", &text(&copy)]);
-    for what in ["the books are right", "`channel`", "sequence_passed", "keys/log.key.json", "new trust files"] {
+    for what in ["the books are right", "`channel`", "sequence_passed", "new trust files"] {
         assert!(told.contains(what), "{what} is not in {told}");
     }
     assert_eq!(fs::metadata(&copy).expect("a folder").permissions().mode() & 0o777, 0o700);
@@ -85,7 +85,7 @@ fn a_bad_restore_leaves_nothing(market: &Market, backup: &Path, taken: &Path) {
     assert!(code == Some(3) && told.contains("interrupted.partial"), "{told}");
 
     // One byte of a chain's file is another.
-    let file = largest_file(&backup.join("chain"));
+    let file = largest_file(&backup.join("channels/main/chain"));
     let mut bytes = fs::read(&file).expect("readable");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -105,8 +105,6 @@ fn largest_file(folder: &Path) -> PathBuf {
 
 /// What `restore` tells an operator to do when the copy is older than what others hold.
 async fn a_new_log_is_the_way_out(market: &Market, copy: &Path, former: &ExchangeInfo) {
-    fs::remove_dir_all(copy.join("chain")).expect("removed");
-    fs::remove_file(copy.join("keys/log.key.json")).expect("removed");
     let config = market.folder().join("exchange.toml");
     fs::write(&config, "channel = 'second'\n").expect("written");
     let (mut served, info) = serve(market, copy, &["--config", &text(&config)]).await;

@@ -49,6 +49,8 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
+    /// The channel whose chain and log are asked; the server's first if absent.
+    channel: Option<String>,
 }
 
 impl Client {
@@ -60,7 +62,20 @@ impl Client {
             builder = builder.add_root_certificate(reqwest::Certificate::from_pem(&files::read(path)?).map_err(wrong)?);
         }
         let http = builder.build().map_err(|error| Failure::new(ExitCode::Failed, format!("{:#}", anyhow::Error::from(error))))?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: None })
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: None, channel: None })
+    }
+
+    /// About the chain and the log of this channel.
+    pub fn in_channel(self, channel: Option<String>) -> Self {
+        Self { channel, ..self }
+    }
+
+    fn url(&self, path: &str) -> String {
+        let own = path.strip_prefix("/v1").filter(|rest| rest.starts_with("/chain/") || rest.starts_with("/log/"));
+        match (&self.channel, own) {
+            (Some(channel), Some(rest)) => format!("{}/v1/channels/{channel}{rest}", self.base),
+            _ => format!("{}{path}", self.base),
+        }
     }
 
     /// With a token for `key`'s participant.
@@ -87,19 +102,19 @@ impl Client {
 
     /// GET of a path under the base.
     pub async fn get(&self, path: &str) -> Result<Value, Failure> {
-        let url = format!("{}{path}", self.base);
+        let url = self.url(path);
         answered(self.authorised(self.http.get(&url)).send().await, &url).await
     }
 
     /// POST of a JSON body, under an idempotency key of its own.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        let url = format!("{}{path}", self.base);
+        let url = self.url(path);
         answered(self.posted(&url, body, &fresh_key()).await, &url).await
     }
 
     /// POST that may take longer than one request does: none if it is still under way, and is to be sent again under the same key.
     pub async fn post_step(&self, path: &str, body: &Value, key: &str) -> Result<Option<Value>, Failure> {
-        let url = format!("{}{path}", self.base);
+        let url = self.url(path);
         let sent = self.posted(&url, body, key).await;
         let under_way = match &sent {
             Ok(response) => matches!(response.status(), StatusCode::GATEWAY_TIMEOUT | StatusCode::CONFLICT),
@@ -110,13 +125,13 @@ impl Client {
 
     /// GET of a path under the base: status and body, whose length is limited because nobody trusts the other side.
     pub async fn read(&self, path: &str, bytes_max: usize) -> Result<(StatusCode, Vec<u8>), Failure> {
-        let url = format!("{}{path}", self.base);
+        let url = self.url(path);
         limited(self.authorised(self.http.get(&url)).send().await, &url, bytes_max).await
     }
 
     /// GET of a path under the base whose answer has no end that can be waited for.
     pub async fn stream(&self, path: &str) -> Result<Stream, Failure> {
-        let url = format!("{}{path}", self.base);
+        let url = self.url(path);
         let request = self.authorised(self.http.get(&url)).header("accept", "text/event-stream").timeout(STREAM_TIMEOUT);
         let response = request.send().await.map_err(|error| unreachable(&url, error))?;
         if response.status().is_success() { Ok(Stream { url, response }) } else { Err(refused(response, &url).await) }
@@ -124,7 +139,7 @@ impl Client {
 
     /// PUT of a JSON body: status and body, whose length is limited.
     pub async fn put(&self, path: &str, body: &Value, bytes_max: usize) -> Result<(StatusCode, Vec<u8>), Failure> {
-        let url = format!("{}{path}", self.base);
+        let url = self.url(path);
         limited(self.authorised(self.http.put(&url)).json(body).send().await, &url, bytes_max).await
     }
 
@@ -212,4 +227,23 @@ fn client_assertion(key: &SigningKey, exchange: &str) -> String {
     let signed = format!("{header}.{claims}");
     let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
     format!("{signed}.{signature}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_stands_in_the_paths_of_chain_and_log_alone() {
+        // As `main` does; the second time it is there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let first = Client::new("http://host/", None).expect("a client");
+        assert_eq!(first.url("/v1/chain/head"), "http://host/v1/chain/head");
+        let loans = first.in_channel(Some("loans".to_owned()));
+        assert_eq!(loans.url("/v1/chain/head"), "http://host/v1/channels/loans/chain/head");
+        assert_eq!(loans.url("/v1/log/consistency?from=1&to=2"), "http://host/v1/channels/loans/log/consistency?from=1&to=2");
+        for path in ["/v1/channels", "/v1/chains/x", "/v1/token"] {
+            assert_eq!(loans.url(path), format!("http://host{path}"));
+        }
+    }
 }

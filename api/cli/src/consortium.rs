@@ -1,12 +1,16 @@
-//! A seat in a channel of several members, from settings: the genesis, our keys, and where the others are.
+//! Seats in channels of several members, from settings: our keys, and where the others are. All channels share the links.
 
-use crate::{exit::Failure, files};
+use crate::{
+    channels::{Rejoin, SeatKeys, one_or_more},
+    exit::Failure,
+    files,
+};
 use entrepot_chain_log::consortium::Genesis;
 use entrepot_chain_node::{ConsortiumConfig, Mesh, MeshConfig, NodeKeys, Seat, timeouts};
 use entrepot_chain_statement::{Did, SigningKey};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,17 +26,18 @@ const VOTE_TIMEOUT: Duration = Duration::from_millis(300);
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsortiumSettings {
-    /// The file that founded the channel.
-    pub genesis: PathBuf,
+    /// The files that founded the channels; one, or a list.
+    #[serde(deserialize_with = "one_or_more")]
+    pub genesis: Vec<PathBuf>,
     /// Where other members dial us.
     #[serde(default = "listen_default")]
     pub listen: SocketAddr,
     /// The other members.
     #[serde(default)]
     pub peers: Vec<Peer>,
-    /// Follow the others past everything that this member may have signed before, then vote again.
+    /// Follow the others past everything that this member may have signed before, then vote again: in all channels, or in those named.
     #[serde(default)]
-    pub rejoin: bool,
+    pub rejoin: Rejoin,
 }
 
 /// Another member.
@@ -55,44 +60,49 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
     Genesis::from_json(&files::read(path)?).map_err(wrong)
 }
 
-/// Opens the links, and takes the seat as soon as the node opens. `folder` holds the consensus log, outside of what backups hold.
-pub async fn seat(
-    settings: &ConsortiumSettings,
-    genesis: &Genesis,
-    keys: &NodeKeys,
-    folder: PathBuf,
-) -> Result<(Seat, Arc<Mesh>), Failure> {
-    let copy = |key: &SigningKey| SigningKey::from_seed(&key.seed());
-    let ours = genesis.members.iter().find(|member| member.keys.consensus == keys.consensus.did());
-    match ours {
-        Some(member) if (&member.keys.cosigning, &member.keys.transport) != (&keys.cosigning.did(), &keys.transport.did()) => {
-            return Err(Failure::bad_input(format!(
-                "{} stands in the genesis with other cosigning or transport keys than these",
-                member.name
-            )));
-        }
-        Some(_) => {}
-        None => tracing::warn!("the genesis names no member with these keys: the node follows once the members have let it in"),
+/// Opens the links, over which every channel of these geneses speaks.
+pub async fn links(settings: &ConsortiumSettings, geneses: &[&Genesis], keys: &SeatKeys) -> Result<Arc<Mesh>, Failure> {
+    let founders = || geneses.iter().flat_map(|genesis| &genesis.members);
+    let mut peers = BTreeMap::new();
+    for peer in &settings.peers {
+        // An organisation may have a node each for channels that know nothing of each other.
+        let nodes: BTreeSet<Did> =
+            founders().filter(|member| member.did == peer.member).map(|member| member.keys.transport.clone()).collect();
+        let nodes = if nodes.is_empty() { BTreeSet::from([peer.member.clone()]) } else { nodes };
+        peers.extend(nodes.into_iter().map(|node| (node, peer.address.clone())));
     }
-    let transport = |peer: &Peer| {
-        let member = genesis.members.iter().find(|member| member.did == peer.member);
-        member.map_or_else(|| peer.member.clone(), |member| member.keys.transport.clone())
-    };
-    let peers: BTreeMap<Did, String> = settings.peers.iter().map(|peer| (transport(peer), peer.address.clone())).collect();
-    let missing = genesis
-        .members
-        .iter()
-        .filter(|member| member.keys.transport != keys.transport.did() && !peers.contains_key(&member.keys.transport));
+    let missing = founders().filter(|member| member.keys.transport != keys.transport.did() && !peers.contains_key(&member.keys.transport));
     missing.for_each(|member| tracing::warn!(member = %member.did, name = member.name, "`peers` does not say where this member is"));
-    let mesh = Mesh::start(MeshConfig { key: copy(&keys.transport), listen: settings.listen, peers }).await;
+    let key = SigningKey::from_seed(&keys.transport.seed());
+    let mesh = Mesh::start(MeshConfig { key, listen: settings.listen, peers }).await;
     let mesh = Arc::new(mesh.map_err(|error| Failure::bad_input(format!("{:#}", anyhow::Error::from(error))))?);
+    tracing::info!(address = %mesh.address(), "other members are heard");
+    Ok(mesh)
+}
+
+/// A seat that is taken as soon as the node opens. `folder` holds the consensus log, outside of what backups hold.
+pub fn seat(mesh: &Arc<Mesh>, genesis: &Genesis, keys: &NodeKeys, folder: PathBuf, rejoin: bool) -> Seat {
     let config = ConsortiumConfig {
         genesis: genesis.digest(),
-        key: copy(&keys.consensus),
+        key: SigningKey::from_seed(&keys.consensus.seed()),
         folder,
         timeouts: timeouts(PROPOSE_TIMEOUT, VOTE_TIMEOUT),
-        rejoin: settings.rejoin,
+        rejoin,
     };
-    tracing::info!(address = %mesh.address(), members = genesis.members.len(), "other members are heard");
-    Ok((Seat::new(config, mesh.clone(), keys.cosigning.did()), mesh))
+    Seat::new(config, mesh.clone(), keys.cosigning.did())
+}
+
+/// Refuses keys that the genesis knows in part: the others would not understand this node.
+pub fn check_keys(genesis: &Genesis, keys: &SeatKeys) -> Result<(), Failure> {
+    match genesis.members.iter().find(|member| member.keys.consensus == keys.consensus.did()) {
+        Some(member) if (&member.keys.cosigning, &member.keys.transport) != (&keys.cosigning.did(), &keys.transport.did()) => {
+            Err(Failure::bad_input(format!("{} stands in the genesis with other cosigning or transport keys than these", member.name)))
+        }
+        Some(_) => Ok(()),
+        None => {
+            let origin = &genesis.origin;
+            tracing::warn!(origin, "the genesis names no member with these keys: the node follows once the members have let it in");
+            Ok(())
+        }
+    }
 }

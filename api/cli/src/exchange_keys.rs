@@ -1,8 +1,7 @@
 //! The exchange's keys and certificate, made at the first start in its data folder.
 
-use crate::{exit::Failure, files};
+use crate::{channels::SeatKeys, exit::Failure, files};
 use entrepot_chain_log::consortium::{Genesis, GenesisError, Member, MemberKeys, MemberRole, Members, VotingRule};
-use entrepot_chain_node::NodeKeys;
 use entrepot_chain_statement::{SigningKey, key::KeyFile};
 use rand_core::OsRng;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
@@ -16,13 +15,11 @@ use std::path::{Path, PathBuf};
 /// The exchange's name among the members of its channel.
 const MEMBER_NAME: &str = "exchange";
 
-/// What the exchange signs with. Ed25519 keys of different power: statements, checkpoints as a validator, blocks, and the log's own, whose
-/// signature confers no trust.
+/// What the exchange signs with. Ed25519 keys of different power: statements, checkpoints as a validator, and blocks. The logs' own keys,
+/// whose signatures confer no trust, are each channel's.
 pub struct ExchangeKeys {
     /// `signing` signs quotes, holds and releases; `witness` cosigns checkpoints as the chain's validator.
     pub exchange: KeyFile,
-    /// `signing` is the log key.
-    pub log: KeyFile,
     /// `signing` decides on the channel's blocks.
     pub consensus: KeyFile,
     /// `signing` authenticates the node towards other members, should there be any.
@@ -39,7 +36,6 @@ impl ExchangeKeys {
         let folder = data_dir.join("keys");
         let keys = Self {
             exchange: read_or_make(&folder.join("exchange.key.json"))?,
-            log: read_or_make(&folder.join("log.key.json"))?,
             consensus: read_or_make(&folder.join("consensus.key.json"))?,
             transport: read_or_make(&folder.join("transport.key.json"))?,
             grpc_certificate: folder.join("control-plane.crt"),
@@ -51,11 +47,10 @@ impl ExchangeKeys {
         Ok(keys)
     }
 
-    /// The keys of the node.
-    pub fn node(&self) -> NodeKeys {
+    /// The keys with which it takes part in channels.
+    pub fn seat(&self) -> SeatKeys {
         let copy = |key: &SigningKey| SigningKey::from_seed(&key.seed());
-        NodeKeys {
-            log: copy(&self.log.signing),
+        SeatKeys {
             cosigning: copy(&self.exchange.witness),
             consensus: copy(&self.consensus.signing),
             transport: copy(&self.transport.signing),
@@ -76,7 +71,7 @@ impl ExchangeKeys {
 
     /// The exchange as a member of a channel.
     pub fn member(&self, name: &str) -> Member {
-        let keys = self.node();
+        let keys = self.seat();
         let keys = MemberKeys { consensus: keys.consensus.did(), cosigning: keys.cosigning.did(), transport: keys.transport.did() };
         Member { did: self.exchange.signing.did(), name: name.to_owned(), role: MemberRole::Member, keys }
     }

@@ -1,6 +1,7 @@
 //! `entrepot`: exchange, worker, and the tools of their operators in one binary. The only place where everything meets.
 
 mod adapters;
+mod channels;
 mod client;
 mod commands;
 mod consortium;

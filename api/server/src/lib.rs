@@ -7,6 +7,7 @@ pub mod ambient;
 pub mod auth;
 pub mod backup;
 pub mod chain;
+pub mod channels;
 pub mod error;
 pub mod extract;
 pub mod idempotency;

@@ -1,7 +1,7 @@
 //! Puts the resources together.
 
 use crate::{
-    AppState, chain,
+    AppState, chain, channels,
     limits::BODY_BYTES_MAX,
     log::{LogState, NotaryLog},
     openapi::ApiDoc,
@@ -32,11 +32,12 @@ fn resources() -> OpenApiRouter<AppState> {
         .merge(routes::log::router())
         .merge(routes::log::witnesses())
         .merge(chain::router())
+        .merge(channels::router())
         .merge(routes::audit::router())
         .merge(routes::admin::router())
 }
 
-/// The REST side. The chain's routes answer once a chain is there: [`chain::attach`].
+/// The REST side. The chain's routes answer once a chain is there: [`channels::attach`].
 pub fn router(app: AppState) -> Router {
     let log = LogState::new(std::sync::Arc::new(NotaryLog(app.market.notary.clone())));
     wrapped(documented(resources()).with_state(app).layer(Extension(log)))

@@ -3,7 +3,7 @@
 //! A backup older than what was acknowledged since is a rollback: the leaves in between are gone, and witnesses refuse to cosign the log
 //! until it has passed, consistently, what they saw. Whoever submitted must submit again what its own records say is logged.
 
-use crate::{Node, NodeConfig, NodeError, NodeKeys, Verified, shared::Shared, writer::blocking};
+use crate::{Node, NodeConfig, NodeError, NodeKeys, Verified, shared::Shared, store::Reads, writer::blocking};
 use rocksdb::checkpoint::Checkpoint;
 use std::{
     fs,
@@ -30,7 +30,7 @@ pub async fn restore(backup: &Path, config: NodeConfig, keys: &NodeKeys) -> Resu
     let (backup, keys) = (backup.to_owned(), keys.clone());
     blocking(move || {
         copy_folder(&backup, &config.path)?;
-        let (shared, _) = Shared::open(config, keys, false)?;
+        let (shared, _) = Shared::open(config, keys, false, Reads::Apart)?;
         shared.verify_all()
     })
     .await?

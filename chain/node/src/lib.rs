@@ -9,8 +9,10 @@ mod backup;
 mod candidate;
 mod error;
 pub mod explore;
+mod member;
 mod node;
 pub mod orderer;
+
 mod pool;
 mod replay;
 mod shared;
@@ -24,6 +26,7 @@ pub use entrepot_chain_consensus::{
 };
 pub use error::NodeError;
 pub use explore::{BlockSummary, DecidedTransaction, Evidence, MembersStep, Place, StateEntry, TransactionVerdict};
+pub use member::MemberOrderer;
 pub use node::{CosignatureAnswer, Node, NodeConfig, NodeHead, NodeKeys, Verified};
 pub use orderer::{Orderer, OrdererError, Reader, Seat, SoleMember};
 pub use pool::PROPOSAL_BYTES_MAX;

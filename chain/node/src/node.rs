@@ -4,7 +4,7 @@ use crate::{
     NodeError, Orderer, SoleMember,
     pool::Pooled,
     shared::{Archived, Shared},
-    store::{ChainStore, Durability, StoredLeaf},
+    store::{ChainStore, Durability, Reads, StoredLeaf},
     writer::{Request, Writer, blocking, committed},
 };
 use entrepot_chain_ledger::{Block, KnownKeys, Outcome, Submission, Transaction, block::BLOCK_TRANSACTIONS_MAX};
@@ -98,7 +98,7 @@ impl Node {
     /// Opens a folder, or founds a new channel in it; replays the chain; starts the writer. Must run inside tokio. Refuses a folder of another
     /// channel or other keys, one that another process has open, and one that contradicts itself.
     pub fn open(config: NodeConfig, keys: NodeKeys, mut orderer: impl Orderer) -> Result<Self, NodeError> {
-        let (shared, state) = Shared::open(config, keys, orderer.gossips())?;
+        let (shared, state) = Shared::open(config, keys, orderer.gossips(), Reads::Shared)?;
         let head = committed(&state, false);
         let shared = Arc::new(shared);
         orderer.begin(head, Arc::new(Archived(Arc::downgrade(&shared))))?;

@@ -3,7 +3,7 @@
 use crate::{
     Archive, ArchiveError, CosignatureAnswer, NodeConfig, NodeError, NodeKeys, Verified,
     replay::{Depth, replay},
-    store::{ChainStore, Durability, Identity},
+    store::{ChainStore, Durability, Identity, Reads},
 };
 use entrepot_chain_ledger::{KnownKeys, State};
 use entrepot_chain_log::{
@@ -51,14 +51,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Opens a folder, or founds a new channel in it, and replays the chain.
-    pub fn open(config: NodeConfig, keys: NodeKeys, gossips: bool) -> Result<(Self, Arc<State>), NodeError> {
+    pub fn open(config: NodeConfig, keys: NodeKeys, gossips: bool, reads: Reads) -> Result<(Self, Arc<State>), NodeError> {
         let NodeConfig { path, genesis, clock } = config;
         let name = |_| NodeError::Name(genesis.origin.clone());
         let log = NoteSigner::log(&genesis.origin, keys.log).map_err(name)?;
         let validator = keys.cosigning.did();
         let validator = NoteSigner::cosigner(validator.as_str(), keys.cosigning).map_err(name)?;
         let beginning = genesis_state(&genesis)?;
-        let store = ChainStore::open(&path)?;
+        let store = ChainStore::open(&path, reads)?;
         let identity = Identity {
             origin: genesis.origin.clone(),
             genesis: genesis.digest(),

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 from pydantic import JsonValue
 
@@ -18,6 +19,7 @@ from entrepot.models import (
     AuditEventView,
     AuditTrace,
     Balance,
+    ChannelView,
     DatasetDescription,
     DatasetView,
     JournalEntryView,
@@ -28,6 +30,7 @@ from entrepot.models import (
     RightsRegistration,
     Role,
     StuckJob,
+    View,
     WorkerGrant,
     WorkerGrantView,
     WorkerRole,
@@ -260,11 +263,24 @@ class AsyncAudit:
         return self._client.transport.pages("/v1/admin/stuck-jobs", StuckJob)
 
 
-class AsyncLog:
-    """The public log."""
+class _Channels(View):
+    items: list[ChannelView]
 
-    def __init__(self, client: AsyncClient) -> None:
+
+class AsyncLog:
+    """The public log of the market's channel, or of another one."""
+
+    def __init__(self, client: AsyncClient, channel: str | None = None) -> None:
         self._client = client
+        self._path = "/v1/log" if channel is None else f"/v1/channels/{quote(channel, safe='')}/log"
+
+    def of(self, channel: str) -> AsyncLog:
+        """The log of another channel that is served here. To follow it, the client's trust file must name that log."""
+        return AsyncLog(self._client, channel)
+
+    async def channels(self) -> list[ChannelView]:
+        """The channels that are served here; the first is the market's."""
+        return (await self._client.transport.get("/v1/channels", anonymous=True)).view(_Channels).items
 
     async def follow(self, path: str | Path) -> int:
         """Checks that the log only grew since the checkpoint kept in this file, keeps the newest there, and gives the log's size.
@@ -300,13 +316,13 @@ class AsyncLog:
 
     async def checkpoint(self) -> str:
         """The latest checkpoint with its cosignatures (C2SP tlog-checkpoint)."""
-        return (await self._client.transport.get("/v1/log/checkpoint", anonymous=True)).body.decode()
+        return (await self._client.transport.get(f"{self._path}/checkpoint", anonymous=True)).body.decode()
 
     async def proof(self, index: int, size: int) -> str:
         """A leaf's proof of inclusion."""
-        return (await self._client.transport.get(f"/v1/log/proof/{index}", {"size": str(size)}, anonymous=True)).body.decode()
+        return (await self._client.transport.get(f"{self._path}/proof/{index}", {"size": str(size)}, anonymous=True)).body.decode()
 
     async def consistency(self, first: int, second: int) -> list[str]:
         """A proof that the log only appended: the hashes of RFC 6962 §2.1.2, in hexadecimal."""
         params = {"from": str(first), "to": str(second)}
-        return (await self._client.transport.get("/v1/log/consistency", params, anonymous=True)).view(LogConsistency).proof
+        return (await self._client.transport.get(f"{self._path}/consistency", params, anonymous=True)).view(LogConsistency).proof

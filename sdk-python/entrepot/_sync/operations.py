@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 from pydantic import JsonValue
 
@@ -20,6 +21,7 @@ from entrepot.models import (
     AuditEventView,
     AuditTrace,
     Balance,
+    ChannelView,
     DatasetDescription,
     DatasetView,
     JournalEntryView,
@@ -30,6 +32,7 @@ from entrepot.models import (
     RightsRegistration,
     Role,
     StuckJob,
+    View,
     WorkerGrant,
     WorkerGrantView,
     WorkerRole,
@@ -262,11 +265,24 @@ class Audit:
         return self._client.transport.pages("/v1/admin/stuck-jobs", StuckJob)
 
 
-class Log:
-    """The public log."""
+class _Channels(View):
+    items: list[ChannelView]
 
-    def __init__(self, client: Client) -> None:
+
+class Log:
+    """The public log of the market's channel, or of another one."""
+
+    def __init__(self, client: Client, channel: str | None = None) -> None:
         self._client = client
+        self._path = "/v1/log" if channel is None else f"/v1/channels/{quote(channel, safe='')}/log"
+
+    def of(self, channel: str) -> Log:
+        """The log of another channel that is served here. To follow it, the client's trust file must name that log."""
+        return Log(self._client, channel)
+
+    def channels(self) -> list[ChannelView]:
+        """The channels that are served here; the first is the market's."""
+        return (self._client.transport.get("/v1/channels", anonymous=True)).view(_Channels).items
 
     def follow(self, path: str | Path) -> int:
         """Checks that the log only grew since the checkpoint kept in this file, keeps the newest there, and gives the log's size.
@@ -302,13 +318,13 @@ class Log:
 
     def checkpoint(self) -> str:
         """The latest checkpoint with its cosignatures (C2SP tlog-checkpoint)."""
-        return (self._client.transport.get("/v1/log/checkpoint", anonymous=True)).body.decode()
+        return (self._client.transport.get(f"{self._path}/checkpoint", anonymous=True)).body.decode()
 
     def proof(self, index: int, size: int) -> str:
         """A leaf's proof of inclusion."""
-        return (self._client.transport.get(f"/v1/log/proof/{index}", {"size": str(size)}, anonymous=True)).body.decode()
+        return (self._client.transport.get(f"{self._path}/proof/{index}", {"size": str(size)}, anonymous=True)).body.decode()
 
     def consistency(self, first: int, second: int) -> list[str]:
         """A proof that the log only appended: the hashes of RFC 6962 §2.1.2, in hexadecimal."""
         params = {"from": str(first), "to": str(second)}
-        return (self._client.transport.get("/v1/log/consistency", params, anonymous=True)).view(LogConsistency).proof
+        return (self._client.transport.get(f"{self._path}/consistency", params, anonymous=True)).view(LogConsistency).proof

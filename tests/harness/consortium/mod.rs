@@ -7,7 +7,7 @@ mod submitter;
 
 pub use link::{Link, Way};
 pub use load::{Acknowledged, Load};
-pub use node::{Client, LOOK_EVERY, Node, Seat, path_of, text};
+pub use node::{CHANNEL, Client, LOOK_EVERY, Node, Seat, path_of, text};
 pub use submitter::{Signed, Submitter};
 
 use crate::process;
@@ -54,7 +54,7 @@ impl Consortium {
         let all = roles.iter().copied().chain(std::iter::repeat_n("regulator", later)).enumerate();
         let seats: Vec<Seat> = all.map(|(at, role)| Seat::make(home.path(), &format!("node-{at}"), role)).collect();
         let genesis = home.path().join("genesis.json");
-        found(&genesis, "shared", &seats[..roles.len()]);
+        found(&genesis, CHANNEL, &seats[..roles.len()]);
         let digest = Genesis::from_json(&fs::read(&genesis).expect("a genesis")).expect("a genesis").digest();
         let mut links = BTreeMap::new();
         for from in 0..seats.len() {
@@ -195,8 +195,13 @@ impl Consortium {
 
 /// Founds a channel, by `entrepot chain genesis`.
 pub fn found(genesis: &std::path::Path, channel: &str, seats: &[Seat]) {
+    found_as("consortium", genesis, channel, seats);
+}
+
+/// The same from another template.
+pub fn found_as(template: &str, genesis: &std::path::Path, channel: &str, seats: &[Seat]) {
     let members: Vec<String> = seats.iter().flat_map(|seat| ["--member".to_owned(), text(&seat.keys.join("member.json"))]).collect();
-    let own = ["chain", "genesis", "--channel", channel, "--out", &text(genesis)].map(str::to_owned);
+    let own = ["chain", "genesis", "--template", template, "--channel", channel, "--out", &text(genesis)].map(str::to_owned);
     let arguments = [&own[..], &members].concat();
     process::succeed(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
 }

@@ -22,6 +22,8 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(25);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// A transaction may wait for others to come back.
 const VERDICT_MAX: Duration = Duration::from_secs(25);
+/// The channel, where there is only one.
+pub const CHANNEL: &str = "shared";
 /// Items of a page.
 const PAGE_ITEMS: u32 = 200;
 
@@ -62,14 +64,24 @@ impl Seat {
         self.keys.join("organisation.key.json")
     }
 
-    /// Folder of chain and consensus log.
+    /// Folder of its channels.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
+    /// Folder of a channel's chain and consensus log.
+    pub fn channel(&self, name: &str) -> PathBuf {
+        self.data().join("channels").join(name)
+    }
+
     /// Whether its node only follows, because it does not know what it signed: a founder's until enough others are there, too.
     pub fn follows(&self) -> bool {
-        self.data().join("consensus").join("rejoining").exists()
+        self.follows_in(CHANNEL)
+    }
+
+    /// The same in another channel.
+    pub fn follows_in(&self, name: &str) -> bool {
+        self.channel(name).join("consensus").join("rejoining").exists()
     }
 }
 
@@ -86,8 +98,13 @@ pub struct Node {
 impl Node {
     /// Starts the node; `peers` are the others' organisations or transport keys, and where they are.
     pub fn start(seat: &Seat, genesis: &Path, peers: &[(String, String)]) -> Self {
+        Self::start_in(seat, &[genesis.to_owned()], peers)
+    }
+
+    /// The same in several channels.
+    pub fn start_in(seat: &Seat, geneses: &[PathBuf], peers: &[(String, String)]) -> Self {
         let config = seat.folder.join("node.toml");
-        configure(&config, seat, genesis, peers);
+        configure(&config, seat, geneses, peers);
         let log = seat.folder.join("log");
         let process = Process::start(&seat.member.name, &["node", "--config", &text(&config)], &log, None);
         Self { process, config, session: Session::anonymous(&format!("http://{}", seat.rest)), seat: seat.clone() }
@@ -95,7 +112,7 @@ impl Node {
 
     /// Other settings, from the next start on.
     pub fn configure(&self, genesis: &Path, peers: &[(String, String)]) {
-        configure(&self.config, &self.seat, genesis, peers);
+        configure(&self.config, &self.seat, &[genesis.to_owned()], peers);
     }
 
     /// Starts it again, killing it first if it runs.
@@ -106,7 +123,13 @@ impl Node {
 
     /// Starts it again as one that does not know what it signed.
     pub fn rejoin(&mut self) {
-        self.process.set_arguments(&["node", "--config", &text(&self.config), "--rejoin"]);
+        self.restart_with(&["--rejoin"]);
+    }
+
+    /// Starts it again with more flags.
+    pub fn restart_with(&mut self, flags: &[&str]) {
+        let config = text(&self.config);
+        self.process.set_arguments(&[&["node", "--config", &config], flags].concat());
         self.process.restart(None);
     }
 
@@ -159,7 +182,12 @@ impl Node {
 
     /// Asks it from elsewhere.
     pub fn client(&self) -> Client {
-        Client(self.session.clone())
+        Client { session: self.session.clone(), transactions: "/v1/chain/transactions".to_owned() }
+    }
+
+    /// Asks it about one of its channels.
+    pub fn client_in(&self, channel: &str) -> Client {
+        Client { transactions: format!("/v1/channels/{channel}/chain/transactions"), ..self.client() }
     }
 
     /// The newest checkpoint.
@@ -216,13 +244,16 @@ impl Node {
 
 /// Hands transactions in at a node.
 #[derive(Clone)]
-pub struct Client(Session);
+pub struct Client {
+    session: Session,
+    transactions: String,
+}
 
 impl Client {
     /// Waits for a transaction's verdict; none if that is not final, or not known.
     pub async fn submit(&self, signed: &Signed) -> Option<Value> {
         let body = json!({"transaction": signed.encoded});
-        let request = self.0.request(Method::POST, "/v1/chain/transactions").timeout(VERDICT_MAX).json(&body);
+        let request = self.session.request(Method::POST, &self.transactions).timeout(VERDICT_MAX).json(&body);
         let response = request.send().await.ok()?;
         let status = response.status().as_u16();
         let answer: Value = response.json().await.ok()?;
@@ -240,17 +271,15 @@ impl Client {
     }
 }
 
-fn configure(config: &Path, seat: &Seat, genesis: &Path, peers: &[(String, String)]) {
+fn configure(config: &Path, seat: &Seat, geneses: &[PathBuf], peers: &[(String, String)]) {
     let mut table = toml::Table::new();
-    for (name, value) in [
-        ("data_dir", text(&seat.data())),
-        ("genesis", text(genesis)),
-        ("keys", text(&seat.keys)),
-        ("listen", seat.listen.clone()),
-        ("rest_listen", seat.rest.clone()),
-    ] {
+    for (name, value) in
+        [("data_dir", text(&seat.data())), ("keys", text(&seat.keys)), ("listen", seat.listen.clone()), ("rest_listen", seat.rest.clone())]
+    {
         table.insert(name.to_owned(), value.into());
     }
+    let geneses: Vec<String> = geneses.iter().map(|path| text(path)).collect();
+    table.insert("genesis".to_owned(), geneses.into());
     let peer = |(member, address): &(String, String)| {
         toml::Table::from_iter([("member".to_owned(), member.as_str().into()), ("address".to_owned(), address.as_str().into())])
     };

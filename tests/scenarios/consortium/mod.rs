@@ -1,5 +1,6 @@
 //! Four members with a node each: whatever happens to one of them, the others go on; no two of them ever differ.
 
+mod channels;
 mod faults;
 mod kills;
 mod membership;
@@ -96,7 +97,7 @@ async fn witnessed(consortium: &mut Consortium) {
     entrepot_tests::member::write_key(&home.join("witness.key.json"), &entrepot_chain_statement::key::KeyFile::generate(&mut OsRng));
     let published = fs::read(consortium.seats[2].data().join("node.json")).expect("node.json");
     let published: serde_json::Value = serde_json::from_slice(&published).expect("node.json");
-    let (url, log_key) = (published["rest"].as_str().expect("rest"), published["log_key"].as_str().expect("log_key"));
+    let (url, log_key) = (published["rest"].as_str().expect("rest"), published["channels"][0]["log_key"].as_str().expect("log_key"));
     let (key, state) = (text("witness.key.json"), text("witness"));
     let arguments = ["witness", "--key", &key, "--state-dir", &state, "--interval-ms", "100", "--url", url, "--log-key", log_key];
     let mut witness = Process::start("witness", &arguments, &home.join("witness.log"), None);

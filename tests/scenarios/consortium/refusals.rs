@@ -1,7 +1,7 @@
 //! A node that cannot do its work ends with a sentence that says what to do; it never goes on halfway.
 
 use super::ALL;
-use entrepot_tests::consortium::{AGREEMENT_MAX, Consortium, Node, text};
+use entrepot_tests::consortium::{AGREEMENT_MAX, CHANNEL, Consortium, Node, text};
 use std::{fs, path::Path, process::Command, time::Instant};
 
 /// Bytes of the consensus log's header, and of the header of each record.
@@ -42,7 +42,7 @@ async fn a_member_whose_consensus_log_is_damaged_or_gone_signs_nothing_until_it_
     consortium.agree(&ALL, 1).await;
     for (turn, what) in ["damaged", "is gone"].into_iter().enumerate() {
         let at = turn + 1;
-        let wal = consortium.seats[at].data().join("consensus").join("wal");
+        let wal = consortium.seats[at].channel(CHANNEL).join("consensus").join("wal");
         consortium.nodes[at].process.kill();
         if what == "damaged" {
             damage(&wal)
@@ -91,7 +91,7 @@ async fn a_member_whose_chain_is_an_older_copy_signs_nothing_until_it_rejoins() 
     let mut consortium = Consortium::start().await;
     consortium.log(0).await;
     consortium.agree(&ALL, 1).await;
-    let (chain, copy) = (consortium.seats[2].data().join("chain"), consortium.home().join("older"));
+    let (chain, copy) = (consortium.seats[2].channel(CHANNEL).join("chain"), consortium.home().join("older"));
     assert_eq!(consortium.nodes[2].process.terminate().code(), Some(0));
     copy_folder(&chain, &copy);
     consortium.nodes[2].restart(None);
@@ -114,7 +114,7 @@ async fn a_folder_of_another_channel_or_of_other_keys_is_refused() {
     let mut consortium = Consortium::start().await;
     consortium.log(0).await;
     let other = consortium.home().join("other-genesis.json");
-    entrepot_tests::consortium::found(&other, "shared", &consortium.seats[..3]);
+    entrepot_tests::consortium::found(&other, CHANNEL, &consortium.seats[..3]);
     let peers = consortium.peers(1);
     consortium.nodes[1].process.kill();
     consortium.nodes[1].configure(&other, &peers);

@@ -1,10 +1,9 @@
-//! Copies of a running exchange below its own data folder: first the database, then the chain, so that the chain holds all that the
+//! Copies of a running exchange below its own data folder: first the database, then the chains, so that the market's holds all that the
 //! database calls logged, then the keys.
 
-use crate::exit::Failure;
+use crate::{channels::Channel, exit::Failure};
 use async_trait::async_trait;
 use entrepot_api_server::backup::{BackupError, Backups};
-use entrepot_chain_node::Node;
 use entrepot_exchange_store::Store;
 use std::{
     fs, io,
@@ -25,14 +24,14 @@ struct Folder {
     data_dir: PathBuf,
     database: PathBuf,
     store: Store,
-    node: Node,
+    channels: Vec<Channel>,
     copying: Mutex<()>,
 }
 
 impl FolderBackups {
     /// Of the exchange in this folder, whose database file is `database`. Removes what was left unfinished: keys are in it.
-    pub fn open(data_dir: &Path, database: &Path, store: Store, node: Node) -> Result<Self, Failure> {
-        let folder = Folder { data_dir: data_dir.to_owned(), database: database.to_owned(), store, node, copying: Mutex::default() };
+    pub fn open(data_dir: &Path, database: &Path, store: Store, channels: Vec<Channel>) -> Result<Self, Failure> {
+        let folder = Folder { data_dir: data_dir.to_owned(), database: database.to_owned(), store, channels, copying: Mutex::default() };
         folder.remove_unfinished().map_err(|error| Failure::bad_input(format!("cannot tidy {}: {error}", folder.root().display())))?;
         Ok(Self(Arc::new(folder)))
     }
@@ -80,8 +79,11 @@ impl Folder {
     async fn copy(&self, partial: &Path) -> Result<(), BackupError> {
         let file = self.database.file_name().ok_or_else(|| failed(io::Error::other("the database has no file name")))?;
         self.store.backup(&partial.join(file)).await.map_err(failed)?;
-        let (node, chain) = (self.node.clone(), partial.join("chain"));
-        tokio::task::spawn_blocking(move || node.backup(&chain)).await.map_err(failed)?.map_err(failed)?;
+        for channel in &self.channels {
+            let (channel, target) = (channel.clone(), partial.join("channels").join(&channel.name));
+            let copied = tokio::task::spawn_blocking(move || channel.copy(&target)).await.map_err(failed)?;
+            copied.map_err(|error| BackupError(error.into()))?;
+        }
         copy_keys(&self.data_dir.join("keys"), &partial.join("keys")).map_err(failed)
     }
 }
@@ -120,9 +122,9 @@ fn copy_keys(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channels::{Channels, Founded, SeatKeys};
     use entrepot_chain_log::consortium::{Genesis, Member, MemberKeys, MemberRole, Members, VotingRule};
-    use entrepot_chain_node::{NodeConfig, NodeKeys};
-    use entrepot_chain_statement::{SigningKey, Timestamp};
+    use entrepot_chain_statement::SigningKey;
     use std::time::{Duration, Instant};
     use tempfile::TempDir;
 
@@ -133,7 +135,7 @@ mod tests {
         fs::write(data_dir.join("keys/exchange.key.json"), "a key").expect("a key");
         fs::create_dir_all(data_dir.join("backups/old.partial/keys")).expect("a folder");
         let key = |seed| SigningKey::from_seed(&[seed; 32]);
-        let keys = NodeKeys { log: key(1), cosigning: key(2), consensus: key(3), transport: key(4) };
+        let keys = SeatKeys { cosigning: key(2), consensus: key(3), transport: key(4) };
         let member = Member {
             did: key(5).did(),
             name: "one".to_owned(),
@@ -141,12 +143,11 @@ mod tests {
             keys: MemberKeys { consensus: key(3).did(), cosigning: key(2).did(), transport: key(4).did() },
         };
         let members = Members::new(vec![member]).expect("one member");
-        let genesis = Genesis::new("entrepot/test", VotingRule::Majority, &members).expect("a genesis");
-        let orderer = keys.sole_member(&genesis);
-        let config = NodeConfig { path: data_dir.join("chain"), genesis, clock: Arc::new(|| Timestamp(1)) };
-        let node = Node::open(config, keys, orderer).expect("a node");
+        let found = |origin| Founded::new(Genesis::new(origin, VotingRule::Majority, &members).expect("a genesis")).expect("a name");
+        let founded = vec![found("entrepot/test"), found("entrepot/more")];
+        let channels = Channels::open(founded, &data_dir, &keys, None).await.expect("channels");
         let store = Store::open(&database).await.expect("a store");
-        let backups = FolderBackups::open(&data_dir, &database, store, node).expect("opened");
+        let backups = FolderBackups::open(&data_dir, &database, store, channels.open).expect("opened");
         (folder, backups)
     }
 
@@ -183,6 +184,10 @@ mod tests {
         let mut made = names(&folder);
         made.sort();
         assert_eq!(made, ["one", "two"]);
-        Store::open(&other.expect("made").join("exchange.sqlite")).await.expect("the copy opens");
+        let other = other.expect("made");
+        Store::open(&other.join("exchange.sqlite")).await.expect("the copy opens");
+        for file in ["test/chain/CURRENT", "test/log.key.json", "test/genesis.json", "more/chain/CURRENT"] {
+            assert!(other.join("channels").join(file).exists(), "{file}");
+        }
     }
 }

@@ -57,6 +57,11 @@ impl NodeChain {
         Self { node, connected, strangers, waiting: Arc::default(), places: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
+    /// On another channel's node. What waits is counted over both.
+    pub fn beside(&self, node: Node) -> Self {
+        Self { node, waiting: Arc::default(), ..self.clone() }
+    }
+
     /// Reads more than a key or two, aside of the tasks.
     async fn read<T: Send + 'static>(&self, read: impl FnOnce(&Node) -> Result<T, ChainError> + Send + 'static) -> Result<T, ChainError> {
         let node = self.node.clone();

@@ -1,8 +1,9 @@
 //! `entrepot admin`: what an operator does on the exchange's own machine.
 
 use crate::{
+    channels,
     client::{self, SignIn},
-    commands::serve::{Exchange, Settings, database, node_config},
+    commands::serve::{Exchange, Settings, database, founded},
     exchange_keys::ExchangeKeys,
     exit::{ExitCode, Failure, Outcome},
     files,
@@ -228,7 +229,7 @@ fn books_text(report: &BooksReport) -> String {
     std::iter::once(head).chain(totals).chain(report.faults.iter().map(|fault| format!("FAULT {fault}"))).collect::<Vec<_>>().join("\n")
 }
 
-/// Copies keys and database, copies and replays the chain, and checks the books: a backup is good when all that succeeds. The folder has its
+/// Copies keys and database, copies and replays the chains, and checks the books: a backup is good when all that succeeds. The folder has its
 /// name only then.
 async fn restore(backup: &Path, data_dir: &Path, config: Option<&Path>, output: &Output) -> Outcome {
     let name = data_dir.file_name().ok_or_else(|| Failure::bad_input(format!("{} is no name of a folder", data_dir.display())))?;
@@ -269,14 +270,24 @@ async fn restore_into(data_dir: &Path, backup: &Path, config: Option<&Path>) -> 
         copy(entry.path(), data_dir.join("keys").join(entry.file_name()))?;
     }
     let keys = ExchangeKeys::open(data_dir, &settings.grpc_names)?;
-    let (node_keys, node_config) = (keys.node(), node_config(&settings, &keys)?);
-    entrepot_chain_node::restore(&backup.join("chain"), node_config.clone(), &node_keys).await.map_err(anyhow::Error::from)?;
+    let market = &founded(&settings, &keys)?[0].name;
+    let mut log_entries = None;
+    for entry in
+        fs::read_dir(backup.join("channels")).map_err(|error| Failure::bad_input(format!("{} is no backup: {error}", backup.display())))?
+    {
+        let copy = entry.map_err(anyhow::Error::from)?.path();
+        let restored = channels::restore(&copy, data_dir, &keys.seat()).await?;
+        if restored.name == *market {
+            // The chain alone: whether keys and settings go together is for `serve` to say, which may run elsewhere.
+            let node = Node::open(restored.config, restored.keys, Reader).map_err(anyhow::Error::from)?;
+            log_entries = Some(node.head().log_size);
+            node.close().await;
+        }
+    }
+    let missing = || Failure::bad_input(format!("{} has no copy of the channel {market}", backup.display()));
+    let log_entries = log_entries.ok_or_else(missing)?;
     let report = read_books(data_dir).await?;
     books_outcome(&report).map_err(|failure| Failure::new(failure.code, books_text(&report)))?;
-    // The chain alone: whether keys and settings go together is for `serve` to say, which may run elsewhere.
-    let node = Node::open(node_config, node_keys, Reader).map_err(anyhow::Error::from)?;
-    let log_entries = node.head().log_size;
-    node.close().await;
     Ok((report, log_entries))
 }
 
@@ -288,8 +299,7 @@ This is the exchange as it was when the copy was made, with {log_entries} entrie
 If it has logged nothing since, serve it as before.
 If it has, do not: what is lost stays signed in other people's hands, and the log would now sign another history. Workers answer `rollback`
 or `fork` and cosign nothing more, so receipts stay `unwitnessed`; workers refuse orders whose numbers they have seen (`sequence_passed`).
-The way out is a new log: in this folder, before the first start, remove `chain/` and `keys/log.key.json`, set a new `channel` in the
-configuration, and start. Then give everybody the new exchange.json, new trust files, and workers the new `log_key`; consumers sign new
+The way out is a new log: before the first start, set a new `channel` in the configuration, and start. Then give everybody the new exchange.json, new trust files, and workers the new `log_key`; consumers sign new
 agreements. Receipts of before keep their proofs and the old trust files."
     )
 }

@@ -27,7 +27,7 @@ use crate::{
     Problem,
     limits::{CHAIN_STREAM_MAX, CHAIN_STREAM_STALL_MAX, CHAIN_STREAMS_MAX, CHAIN_SUBMISSIONS_MAX},
 };
-use axum::{Extension, Router, extract::FromRequestParts, http::request::Parts};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use entrepot_exchange_domain::RefusalKind;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
@@ -51,7 +51,7 @@ pub struct ChainState(Arc<Shared>);
 pub struct Shared {
     reader: Arc<dyn ChainReader>,
     submissions: Submissions,
-    submitting: Semaphore,
+    submitting: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     limits: ChainLimits,
     stop: CancellationToken,
@@ -87,11 +87,22 @@ impl ChainState {
         Self(Arc::new(Shared {
             reader,
             submissions,
-            submitting: Semaphore::new(limits.submissions_max),
+            submitting: Arc::new(Semaphore::new(limits.submissions_max)),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             limits,
             stop,
         }))
+    }
+
+    /// On another chain of the same process. What strangers may hold is counted over both: more channels are no more connections.
+    pub fn beside(&self, reader: Arc<dyn ChainReader>) -> Self {
+        let Shared { submissions, submitting, streams, limits, stop, .. } = &**self;
+        let (submitting, streams, stop) = (submitting.clone(), streams.clone(), stop.clone());
+        Self(Arc::new(Shared { reader, submissions: *submissions, submitting, streams, limits: *limits, stop }))
+    }
+
+    pub(crate) fn reader(&self) -> &dyn ChainReader {
+        &*self.reader
     }
 }
 
@@ -109,11 +120,6 @@ impl<S: Send + Sync> FromRequestParts<S> for ChainState {
             Problem::new(RefusalKind::Unavailable, "chain_not_served", "no chain is read here").hint("ask the operator to connect the node")
         })
     }
-}
-
-/// Lets the chain's routes answer; without this they say that they cannot.
-pub fn attach(router: Router, chain: ChainState) -> Router {
-    router.layer(Extension(chain))
 }
 
 /// The resource's endpoints, in whatever router.

@@ -1,10 +1,9 @@
 //! What a member's node serves by itself: its chain, its log and its health.
 
-use super::{ChainLimits, ChainReader, ChainState, Submissions};
 use crate::{
     Problem,
+    channels::{self, Channels},
     error::ProblemBody,
-    log::{LogReader, LogState},
     metrics::Metrics,
     router::{documented, wrapped},
     routes::{self, health::not_ready},
@@ -30,7 +29,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
     info(
         title = "Entrepot node",
         version = "1",
-        description = "A member's node of a channel: its chain and its log, for anyone. Check what is proved here with a genesis that you know from elsewhere; every refusal is an RFC 9457 problem with a stable `code`.",
+        description = "A member's node of one or several channels: their chains and their logs, for anyone. Check what is proved here with a genesis that you know from elsewhere; every refusal is an RFC 9457 problem with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(ProblemBody))
@@ -39,7 +38,7 @@ struct NodeDoc;
 
 #[derive(Clone)]
 struct NodeState {
-    chain: ChainState,
+    channels: Channels,
     metrics: Metrics,
 }
 
@@ -50,30 +49,29 @@ fn resources() -> OpenApiRouter<NodeState> {
         .routes(routes!(metrics))
         .merge(routes::log::router())
         .merge(super::router())
+        .merge(channels::router())
 }
 
 /// The REST side of a member's node.
-pub fn node_router(chain: ChainState, log: LogState, metrics: Metrics) -> Router {
-    let state = NodeState { chain: chain.clone(), metrics };
-    wrapped(documented(resources()).with_state(state).layer(Extension(log)).layer(Extension(chain)))
+pub fn node_router(channels: Channels, metrics: Metrics) -> Router {
+    let log = channels.first().log.clone();
+    let state = NodeState { channels: channels.clone(), metrics };
+    channels::attach(wrapped(documented(resources()).with_state(state).layer(Extension(log))), channels)
 }
 
-/// Serves a member's node on `listener` until `stop` is cancelled, with the exchange's limits. Takes transactions from whoever reaches it:
-/// whose, the node decides.
+/// Serves a member's node on `listener` until `stop` is cancelled, with the exchange's limits.
 pub async fn serve_node(
     listener: TcpListener,
-    reader: Arc<dyn ChainReader>,
-    log: Arc<dyn LogReader>,
+    channels: Channels,
     tls: Option<Arc<ServerConfig>>,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
     let metrics = Metrics::install().map_err(StartError::Metrics)?;
-    let chain = ChainState::new(reader, Submissions::Open, ChainLimits::default(), stop.clone());
-    serve(listener, node_router(chain, LogState::new(log), metrics), tls, Patience::default(), stop).await;
+    serve(listener, node_router(channels, metrics), tls, Patience::default(), stop).await;
     Ok(())
 }
 
-/// Whether the node can work: its chain answers and takes submissions.
+/// Whether the node can work: each channel's chain answers and takes submissions.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -85,20 +83,20 @@ pub async fn serve_node(
     ),
 )]
 async fn readyz(State(state): State<NodeState>) -> Result<&'static str, Problem> {
-    let health = state.chain.reader.health().await.map_err(|error| not_ready("the node's chain does not answer", &error))?;
-    match health.failure {
-        None => Ok("ready\n"),
-        Some(why) => Err(not_ready("the node's chain has stopped", &std::io::Error::other(why))),
+    for channel in state.channels.iter() {
+        let name = &channel.name;
+        let health = channel.chain.reader().health().await;
+        let health = health.map_err(|error| not_ready(&format!("the chain of the channel {name} does not answer"), &error))?;
+        if let Some(why) = health.failure {
+            return Err(not_ready(&format!("the channel {name} has stopped: {why}"), &std::io::Error::other(why)));
+        }
     }
+    Ok("ready\n")
 }
 
 /// Figures in Prometheus text.
 #[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", responses((status = 200, description = "Figures.", body = String)))]
 async fn metrics(State(state): State<NodeState>) -> Response {
-    if let Ok(health) = state.chain.reader.health().await {
-        let connected = health.peers.iter().filter(|peer| peer.connection == super::Connection::Open).count();
-        metrics::gauge!("entrepot_chain_height").set(health.height as f64);
-        metrics::gauge!("entrepot_chain_peers_connected").set(connected as f64);
-    }
+    state.channels.set_figures().await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render()).into_response()
 }

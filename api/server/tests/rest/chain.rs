@@ -11,7 +11,8 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use entrepot_api_server::{
-    chain::{self, ChainLimits, ChainState, Submissions},
+    chain::{ChainLimits, ChainState, Submissions},
+    channels::{self, Channels},
     limits::TRANSACTION_BYTES_MAX,
 };
 use entrepot_chain_log::{BlockHeader, CommitCertificate, Genesis, KnownKeys, Members, codec::Reader};
@@ -376,6 +377,7 @@ async fn the_exchange_serves_its_chain_to_anyone_once_it_is_attached() {
     let ask = || Request::get("/v1/chain/head").body(Body::empty()).expect("a request");
     exchange.send(ask()).await.expect_problem(StatusCode::SERVICE_UNAVAILABLE, "chain_not_served");
     let state = ChainState::new(Arc::new(MemoryChain::default()), Submissions::Closed, ChainLimits::default(), exchange.stop.clone());
-    let router = chain::attach(exchange.router.clone(), state);
+    let channels = Channels::new(crate::node::channel("main", state, Arc::default()), []);
+    let router = channels::attach(exchange.router.clone(), channels);
     assert_eq!(send(&router, ask()).await.expect(StatusCode::OK)["origin"], ORIGIN);
 }

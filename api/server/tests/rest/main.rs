@@ -6,6 +6,7 @@ mod audit;
 mod books;
 mod chain;
 mod chain_events;
+mod channels;
 mod datasets;
 mod harness;
 mod health;

@@ -12,6 +12,7 @@ use axum::{
 };
 use entrepot_api_server::{
     chain::{self, ChainLimits, ChainState, Submissions},
+    channels::{Channel, Channels},
     log::{LogState, NotaryLog},
     metrics::Metrics,
 };
@@ -32,7 +33,12 @@ pub fn router(chain: ChainState) -> Router {
 }
 
 fn with_log(chain: ChainState, log: Arc<MemoryLog>) -> Router {
-    chain::node_router(chain, LogState::new(Arc::new(NotaryLog(log))), Metrics::install().expect("figures"))
+    chain::node_router(Channels::new(channel("main", chain, log), []), Metrics::install().expect("figures"))
+}
+
+/// A channel of this name.
+pub fn channel(name: &str, chain: ChainState, log: Arc<MemoryLog>) -> Channel {
+    Channel { name: name.to_owned(), chain, log: LogState::new(Arc::new(NotaryLog(log))) }
 }
 
 fn state(chain: &Arc<MemoryChain>) -> ChainState {
@@ -52,7 +58,11 @@ async fn a_node_says_whether_it_lives_and_works() {
         assert_eq!(send(&router, get(path)).await.status, StatusCode::OK);
     }
     let metrics = String::from_utf8(send(&router, get("/metrics")).await.body.to_vec()).expect("text");
-    assert!(metrics.contains("entrepot_chain_height 1") && metrics.contains("entrepot_chain_peers_connected 2"), "{metrics}");
+    assert!(
+        metrics.contains("entrepot_chain_height{channel=\"main\"} 1")
+            && metrics.contains("entrepot_chain_peers_connected{channel=\"main\"} 2"),
+        "{metrics}"
+    );
     chain.set_halted(true);
     send(&router, get("/readyz")).await.expect_problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready");
     chain.set_halted(false);
@@ -85,7 +95,10 @@ async fn a_nodes_document_tells_of_the_chain_as_the_exchanges_does_and_of_no_mar
     let paths = node["paths"].as_object().expect("paths");
     assert!(paths.len() > 15);
     for (path, item) in paths {
-        assert!(["/v1/chain/", "/v1/log/", "/livez", "/readyz", "/metrics"].iter().any(|begin| path.starts_with(begin)), "{path}");
+        assert!(
+            ["/v1/chain/", "/v1/log/", "/v1/channels", "/livez", "/readyz", "/metrics"].iter().any(|begin| path.starts_with(begin)),
+            "{path}"
+        );
         if path.starts_with("/v1/") {
             assert_eq!(*item, whole["paths"][path]);
         }
@@ -99,8 +112,9 @@ async fn a_node_is_served_until_the_stop_and_its_streams_end_with_it() {
     let address = listener.local_addr().expect("an address");
     let (chain, stop) = (Arc::new(MemoryChain::default()), CancellationToken::new());
     chain.decide();
-    let log = Arc::new(NotaryLog(Arc::new(MemoryLog::default())));
-    let server = tokio::spawn(chain::serve_node(listener, chain.clone(), log, None, stop.clone()));
+    let state = ChainState::new(chain.clone(), Submissions::Open, ChainLimits::default(), stop.clone());
+    let channels = Channels::new(channel("main", state, Arc::default()), []);
+    let server = tokio::spawn(chain::serve_node(listener, channels, None, stop.clone()));
     let mut stream = TcpStream::connect(address).await.expect("connects");
     stream.write_all(b"GET /v1/chain/events?from=1 HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("written");
     let mut answer = String::new();

@@ -28,7 +28,7 @@ fn every_operation_is_named_once_tells_its_refusals_and_every_post_takes_a_key()
                 assert!(operation["responses"].get("default").is_some(), "{method} {path} does not tell its refusals");
             }
             // A transaction of the chain is its own key.
-            if method == "post" && !["/v1/token", "/v1/chain/transactions"].contains(&path.as_str()) {
+            if method == "post" && path != "/v1/token" && !path.ends_with("/chain/transactions") {
                 let parameters = operation["parameters"].as_array().expect("parameters");
                 assert!(parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key"), "{path}");
             }

@@ -43,16 +43,25 @@ fn keys() -> NodeKeys {
 
 /// A channel of one member.
 pub fn genesis() -> Genesis {
+    genesis_of(ORIGIN)
+}
+
+/// The same under another name.
+pub fn genesis_of(origin: &str) -> Genesis {
     let keys = keys();
     let keys = MemberKeys { consensus: keys.consensus.did(), cosigning: keys.cosigning.did(), transport: keys.transport.did() };
     let member = Member { did: key(105).did(), name: "one".to_owned(), role: MemberRole::Member, keys };
-    Genesis::new(ORIGIN, VotingRule::Majority, &Members::new(vec![member]).expect("one member")).expect("a genesis")
+    Genesis::new(origin, VotingRule::Majority, &Members::new(vec![member]).expect("one member")).expect("a genesis")
 }
 
 /// A new chain in this folder.
 pub fn node(folder: &Path) -> Node {
+    node_of(genesis(), folder)
+}
+
+/// The same of another channel.
+pub fn node_of(genesis: Genesis, folder: &Path) -> Node {
     let clock = Arc::new(|| Timestamp(1_700_000_000_000));
-    let genesis = genesis();
     let orderer = keys().sole_member(&genesis);
     Node::open(NodeConfig { path: folder.join("chain"), genesis, clock }, keys(), orderer).expect("the node opens")
 }

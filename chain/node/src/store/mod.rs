@@ -14,8 +14,14 @@ use entrepot_chain_ledger::State;
 use entrepot_chain_log::consortium::{CommitCertificate, Members};
 use entrepot_chain_statement::Hash;
 use recent::RecentNodes;
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, ErrorKind, Options, WriteBatch, WriteOptions};
-use std::{path::Path, sync::Mutex};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, Options, WriteBatch,
+    WriteBufferManager, WriteOptions,
+};
+use std::{
+    path::Path,
+    sync::{LazyLock, Mutex},
+};
 
 const META: &str = "meta";
 /// Height to the encoded header and the number of transactions. Stays when a block is pruned.
@@ -77,10 +83,31 @@ const BASE_KEY: &[u8] = b"base_state";
 /// The submitters and their numbers in it.
 const BASE_SEQUENCES_KEY: &[u8] = b"base_sequences";
 
-/// Memory for blocks of all columns together.
-const CACHE_BYTES: usize = 32 << 20;
+/// Memory for blocks of all columns of all channels together.
+const CACHE_BYTES: usize = 64 << 20;
+/// Memory for what all channels wrote and did not yet put into sorted files; then whoever writes does that first.
+const WRITTEN_BYTES_MAX: usize = 256 << 20;
+/// Of one column. The write-ahead log's place on the disk is taken in pieces a little larger than this.
+const COLUMN_WRITTEN_BYTES_MAX: usize = 8 << 20;
+/// Memory is taken in such pieces for each column: a channel with few writes shall cost little.
+const ARENA_BYTES: usize = 64 << 10;
 /// The write-ahead log is kept below this by flushing.
 const WAL_BYTES_MAX: u64 = 64 << 20;
+/// Sorted files of a channel that are open at once.
+const FILES_MAX: i32 = 64;
+
+/// What the channels of a process share, so that many idle ones cost little more than one.
+static SHARED: LazyLock<(Cache, WriteBufferManager)> =
+    LazyLock::new(|| (Cache::new_lru_cache(CACHE_BYTES), WriteBufferManager::new_write_buffer_manager(WRITTEN_BYTES_MAX, false)));
+
+/// Whose memory of what was read is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// That of all channels of the process.
+    Shared,
+    /// Its own. RocksDB knows the blocks of a copy by the names that they have in the original: what is to be checked must come from the disk.
+    Apart,
+}
 
 /// When a write has to be on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,26 +143,27 @@ pub(crate) struct ChainStore {
 }
 
 impl ChainStore {
-    pub fn open(path: &Path) -> Result<Self, NodeError> {
-        let mut options = Options::default();
-        options.create_if_missing(true);
-        options.create_missing_column_families(true);
-        options.set_paranoid_checks(true);
-        options.set_max_total_wal_size(WAL_BYTES_MAX);
-        options.set_max_open_files(256);
-        // An idle channel writes nothing, its database's diary included.
-        options.set_stats_dump_period_sec(0);
-        options.set_stats_persist_period_sec(0);
-        // A crash can tear the last record, which nobody was told of. Damage before it is an error and never skipped.
-        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-        let cache = Cache::new_lru_cache(CACHE_BYTES);
-        let descriptors = COLUMNS.map(|name| ColumnFamilyDescriptor::new(name, column_options(&cache)));
-        let db = DB::open_cf_descriptors(&options, path, descriptors).map_err(|error| match error.kind() {
-            // RocksDB has no kind of its own for it.
-            ErrorKind::IOError if error.as_ref().contains("lock") => NodeError::InUse(path.to_owned()),
-            _ => NodeError::Database { doing: "opening", source: error },
-        })?;
-        Ok(Self { db, nodes: Mutex::default() })
+    pub fn open(path: &Path, reads: Reads) -> Result<Self, NodeError> {
+        let options = database_options();
+        let cache = match reads {
+            Reads::Shared => SHARED.0.clone(),
+            Reads::Apart => Cache::new_lru_cache(CACHE_BYTES),
+        };
+        // RocksDB has the default column in any case, and sizes the write-ahead log by it.
+        let columns = || COLUMNS.into_iter().chain([DEFAULT_COLUMN_FAMILY_NAME]);
+        let descriptors = || columns().map(|name| ColumnFamilyDescriptor::new(name, column_options(&cache)));
+        let open = || {
+            DB::open_cf_descriptors(&options, path, descriptors()).map_err(|error| match error.kind() {
+                // RocksDB has no kind of its own for it.
+                ErrorKind::IOError if error.as_ref().contains("lock") => NodeError::InUse(path.to_owned()),
+                _ => NodeError::Database { doing: "opening", source: error },
+            })
+        };
+        if !path.join("CURRENT").exists() {
+            // Columns that are made hold the folder open once each, for as long as the database is.
+            drop(open()?);
+        }
+        Ok(Self { db: open()?, nodes: Mutex::default() })
     }
 
     pub fn db(&self) -> &DB {
@@ -207,6 +235,22 @@ impl ChainStore {
     }
 }
 
+fn database_options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    options.set_write_buffer_manager(&SHARED.1);
+    options.set_max_total_wal_size(WAL_BYTES_MAX);
+    options.set_max_open_files(FILES_MAX);
+    // An idle channel writes nothing, its database's diary included.
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    // A crash can tear the last record, which nobody was told of. Damage before it is an error and never skipped.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options
+}
+
 fn column_options(cache: &Cache) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
@@ -214,6 +258,8 @@ fn column_options(cache: &Cache) -> Options {
     table.set_bloom_filter(10.0, false);
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(COLUMN_WRITTEN_BYTES_MAX);
+    options.set_arena_block_size(ARENA_BYTES);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
     options
 }

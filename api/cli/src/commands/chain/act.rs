@@ -2,6 +2,7 @@
 //! something else signs in the same way.
 
 use crate::{
+    channels::check_name,
     client::Client,
     commands::chain::{
         genesis::{self, Rule},
@@ -166,7 +167,7 @@ pub async fn leave(arguments: &LeaveArguments, output: &Output) -> Outcome {
 
 pub async fn submit(arguments: &SubmitArguments, output: &Output) -> Outcome {
     let signed = Signed::read(&arguments.transaction)?;
-    send(&arguments.at.client()?, &signed, output).await
+    send(&in_channel_of(arguments.at.client()?, &signed.genesis).await?, &signed, output).await
 }
 
 impl Signing {
@@ -181,10 +182,10 @@ impl Signing {
         output: &Output,
     ) -> Outcome {
         let (genesis, key) = (genesis::read(&self.genesis)?.digest(), files::read_key(&self.key)?.signing);
-        let client = self.url.as_ref().map(|url| Client::new(url, self.ca.as_deref())).transpose()?;
-        if let Some(client) = &client {
-            check_channel(client, &genesis).await?;
-        }
+        let client = match &self.url {
+            Some(url) => Some(in_channel_of(Client::new(url, self.ca.as_deref())?, &genesis).await?),
+            None => None,
+        };
         let sequence = match (self.sequence, &client) {
             (Some(sequence), _) => sequence,
             (None, Some(client)) => next_sequence(client, &key.did()).await?,
@@ -243,18 +244,14 @@ impl Signed {
     }
 }
 
-/// Whether this node's channel is the one that is meant; what is signed would be refused by any other.
-async fn check_channel(client: &Client, genesis: &Hash) -> Outcome {
-    let head = client.get("/v1/chain/head").await?;
-    match head["genesis"].as_str() {
-        Some(found) if found == genesis.to_string() => Ok(()),
-        found => {
-            let found = found.unwrap_or("none");
-            Err(Failure::bad_input(format!(
-                "the node's channel has the genesis {found}, the file has {genesis}: name the right node or file"
-            )))
-        }
-    }
+/// Asks the node for the channel that is meant, whatever its name is there: what is signed would be refused by any other.
+async fn in_channel_of(client: Client, genesis: &Hash) -> Result<Client, Failure> {
+    let listed = client.get("/v1/channels").await?;
+    let mut channels = listed["items"].as_array().into_iter().flatten();
+    let found = channels.find(|channel| channel["genesis"] == genesis.to_string()).and_then(|channel| channel["channel"].as_str());
+    let none = || Failure::bad_input(format!("the node serves no channel with the genesis {genesis}: name the right node or file"));
+    let name = found.filter(|name| check_name(name).is_ok()).ok_or_else(none)?.to_owned();
+    Ok(client.in_channel(Some(name)))
 }
 
 /// One more than the last number of the organisation that the chain used up, as the node tells; a wrong one is refused by the ledger.
@@ -282,7 +279,6 @@ async fn next_sequence(client: &Client, did: &Did) -> Result<u64, Failure> {
 }
 
 async fn send(client: &Client, signed: &Signed, output: &Output) -> Outcome {
-    check_channel(client, &signed.genesis).await?;
     let answer = client.post("/v1/chain/transactions", &json!({"transaction": signed.transaction})).await?;
     output.result(&format!("transaction {}\n{}", signed.hash, readable(&answer)), &answer);
     // A transaction that the ledger rejected is no success of whoever sent it.

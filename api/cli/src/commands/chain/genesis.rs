@@ -1,6 +1,7 @@
 //! `entrepot chain genesis`: the file that founds a channel. Everybody who founds it compares its digest before anything runs on it.
 
 use crate::{
+    channels::check_name,
     commands::chain::keys,
     exit::{Failure, Outcome},
     files,
@@ -88,6 +89,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
     let members = arguments.members.iter().map(|path| keys::read_member(path)).collect::<Result<Vec<_>, _>>()?;
     let members = Members::new(members).map_err(Failure::bad_input)?;
     arguments.template.check(&members).map_err(Failure::bad_input)?;
+    check_name(&arguments.channel).map_err(Failure::bad_input)?;
     let origin = format!("entrepot/{}", arguments.channel);
     let rule = arguments.rule.unwrap_or_else(|| arguments.template.rule());
     let genesis = Genesis::new(&origin, rule.into(), &members).map_err(chained)?;

@@ -4,7 +4,7 @@
 mod act;
 mod genesis;
 pub mod keys;
-mod read;
+pub mod read;
 mod readable;
 mod right;
 mod show;
@@ -37,6 +37,8 @@ enum Command {
     Right(right::Command),
     /// Submit a transaction that was signed before.
     Submit(act::SubmitArguments),
+    /// The channels that a node serves.
+    Channels(read::HeadArguments),
     /// Where a chain stands.
     Head(read::HeadArguments),
     /// Blocks, newest first.
@@ -68,6 +70,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
         Command::Leave(arguments) => act::leave(&arguments, output).await,
         Command::Right(command) => right::run(&command, output).await,
         Command::Submit(arguments) => act::submit(&arguments, output).await,
+        Command::Channels(arguments) => read::channels(&arguments, output).await,
         Command::Head(arguments) => read::head(&arguments, output).await,
         Command::Blocks(arguments) => read::blocks(&arguments, output).await,
         Command::Block(arguments) => read::block(&arguments, output).await,

@@ -1,6 +1,7 @@
 //! Reading a chain at a node, over the REST interface that anybody has. The node is believed.
 
 use crate::{
+    channels::check_name,
     client::Client,
     commands::chain::readable::{line, readable},
     exit::{ExitCode, Failure, Outcome},
@@ -25,12 +26,20 @@ pub struct At {
     /// PEM file of a certificate to believe besides the public authorities'.
     #[arg(long, env = "ENTREPOT_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Its channel; its first if absent.
+    #[arg(long, env = "ENTREPOT_CHANNEL", value_name = "NAME", value_parser = channel_name)]
+    channel: Option<String>,
+}
+
+/// What `--channel` takes.
+pub fn channel_name(text: &str) -> Result<String, &'static str> {
+    check_name(text).map(|()| text.to_owned())
 }
 
 impl At {
     /// Its client.
     pub fn client(&self) -> Result<Client, Failure> {
-        Client::new(&self.url, self.ca.as_deref())
+        Ok(Client::new(&self.url, self.ca.as_deref())?.in_channel(self.channel.clone()))
     }
 
     async fn show(&self, path: &str, output: &Output) -> Outcome {
@@ -126,6 +135,10 @@ pub struct EventsArguments {
 
 pub async fn head(arguments: &HeadArguments, output: &Output) -> Outcome {
     arguments.at.show("/v1/chain/head", output).await
+}
+
+pub async fn channels(arguments: &HeadArguments, output: &Output) -> Outcome {
+    arguments.at.show("/v1/channels", output).await
 }
 
 pub async fn blocks(arguments: &BlocksArguments, output: &Output) -> Outcome {

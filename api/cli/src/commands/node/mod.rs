@@ -1,28 +1,30 @@
-//! `entrepot node`: one member's validator of a channel, on the member's own host.
+//! `entrepot node`: one member's validator of one or several channels, on the member's own host.
 
 mod copies;
 
 use crate::{
-    adapters::{NodeChain, Strangers},
+    adapters::served,
+    channels::{self, Channels, Ends, Founded, Rejoin, SeatKeys, one_or_more},
     commands::{
         chain::keys::{CONSENSUS, COSIGNING, TRANSPORT},
         dev::stop_signal,
-        serve::{RestTls, listen, publish, watch, withdraw},
+        serve::{RestTls, listen, publish, withdraw},
     },
-    consortium::{self, ConsortiumSettings, Peer, listen_default, read_genesis},
-    exchange_keys::read_or_make,
+    consortium::{ConsortiumSettings, Peer, listen_default},
     exit::{Failure, Outcome},
     files,
     output::Output,
     settings, tracing_setup,
 };
 use clap::{Args, Subcommand};
-use entrepot_api_server::{ambient::SystemClock, chain, tls};
-use entrepot_chain_node::{Mesh, Node, NodeConfig, NodeKeys};
-use entrepot_exchange_domain::Clock;
+use entrepot_api_server::{
+    chain::{self, Submissions},
+    tls,
+};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -34,12 +36,12 @@ pub struct Arguments {
     /// A TOML file with the settings below, in snake case; peers as `[[peers]]` with `member` and `address`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Folder of chain and consensus log; made at the first start.
+    /// Folder of the channels' chains and consensus logs; made at the first start.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The file that founded the channel.
+    /// The file that founded a channel; once for each channel. `/v1/chain` and `/v1/log` are those of the first.
     #[arg(long, value_name = "FILE")]
-    genesis: Option<PathBuf>,
+    genesis: Vec<PathBuf>,
     /// The folder that `entrepot chain keys` made; the organisation's key need not be in it.
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
@@ -53,10 +55,13 @@ pub struct Arguments {
     #[arg(long = "peer", value_name = "DID=HOST:PORT")]
     peers: Vec<String>,
     /// Follow the others past everything that this member may have signed before, then vote again: for a member that lost its consensus
-    /// log, or whose chain is an older copy.
-    #[arg(long)]
-    rejoin: bool,
-    /// Keep so many blocks, the newest; what older ones proved stays provable. All, if absent.
+    /// log, or whose chain is an older copy. In all channels, or in the one that is named; may be repeated.
+    #[arg(long, value_name = "CHANNEL", num_args = 0..=1, default_missing_value = "")]
+    rejoin: Vec<String>,
+    /// The channels whose chains and logs REST answers for, by name; may be repeated. All, if absent.
+    #[arg(long = "rest-channel", value_name = "CHANNEL")]
+    rest_channels: Vec<String>,
+    /// Keep so many blocks of each channel, the newest; what older ones proved stays provable. All, if absent.
     #[arg(long, value_name = "NUMBER")]
     keep_blocks: Option<u64>,
     /// Read and check the settings, then stop.
@@ -68,7 +73,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Put a copy of a node's chain into a new data folder, and check it.
+    /// Put copies of channels into a data folder, and check them.
     Restore(copies::Restore),
 }
 
@@ -77,7 +82,8 @@ enum Command {
 #[serde(deny_unknown_fields)]
 struct Settings {
     data_dir: PathBuf,
-    genesis: PathBuf,
+    #[serde(deserialize_with = "one_or_more")]
+    genesis: Vec<PathBuf>,
     keys: PathBuf,
     #[serde(default = "listen_default")]
     listen: SocketAddr,
@@ -88,7 +94,8 @@ struct Settings {
     #[serde(default)]
     peers: Vec<Peer>,
     #[serde(default)]
-    rejoin: bool,
+    rejoin: Rejoin,
+    rest_channels: Option<BTreeSet<String>>,
     keep_blocks: Option<u64>,
 }
 
@@ -99,7 +106,7 @@ fn rest_default() -> SocketAddr {
 impl Arguments {
     fn settings(&self) -> Result<Settings, Failure> {
         let mut flags = toml::Table::new();
-        for (name, path) in [("data_dir", &self.data_dir), ("genesis", &self.genesis), ("keys", &self.keys)] {
+        for (name, path) in [("data_dir", &self.data_dir), ("keys", &self.keys)] {
             if let Some(path) = path {
                 flags.insert(name.to_owned(), path.display().to_string().into());
             }
@@ -112,8 +119,17 @@ impl Arguments {
         if let Some(keep) = self.keep_blocks {
             flags.insert("keep_blocks".to_owned(), i64::try_from(keep).map_err(Failure::bad_input)?.into());
         }
-        if self.rejoin {
-            flags.insert("rejoin".to_owned(), true.into());
+        let texts = |texts: &[String]| toml::Value::from(texts.to_vec());
+        if !self.genesis.is_empty() {
+            let paths: Vec<String> = self.genesis.iter().map(|path| path.display().to_string()).collect();
+            flags.insert("genesis".to_owned(), texts(&paths));
+        }
+        if !self.rejoin.is_empty() {
+            let all = self.rejoin.iter().any(String::is_empty);
+            flags.insert("rejoin".to_owned(), if all { true.into() } else { texts(&self.rejoin) });
+        }
+        if !self.rest_channels.is_empty() {
+            flags.insert("rest_channels".to_owned(), texts(&self.rest_channels));
         }
         if !self.peers.is_empty() {
             let peer = |text: &String| {
@@ -126,11 +142,10 @@ impl Arguments {
     }
 }
 
-/// The keys of a node: those that `entrepot chain keys` made, and the key of its own log, made at the first start.
-fn node_keys(keys: &Path, data_dir: &Path) -> Result<NodeKeys, Failure> {
+/// Those that `entrepot chain keys` made.
+fn seat_keys(keys: &Path) -> Result<SeatKeys, Failure> {
     let key = |name: &str| Ok::<_, Failure>(files::read_key(&keys.join(name))?.signing);
-    let log = read_or_make(&data_dir.join("keys").join("log.key.json"))?.signing;
-    Ok(NodeKeys { log, cosigning: key(COSIGNING)?, consensus: key(CONSENSUS)?, transport: key(TRANSPORT)? })
+    Ok(SeatKeys { cosigning: key(COSIGNING)?, consensus: key(CONSENSUS)?, transport: key(TRANSPORT)? })
 }
 
 pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
@@ -138,11 +153,20 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
         return copies::restore(restore, output).await;
     }
     let settings = arguments.settings()?;
-    let genesis = read_genesis(&settings.genesis)?;
+    let founded = Founded::read(&settings.genesis)?;
+    let names: BTreeSet<&String> = founded.iter().map(|channel| &channel.name).collect();
+    if let Some(unknown) = settings.rest_channels.iter().flatten().find(|name| !names.contains(name)) {
+        return Err(Failure::bad_input(format!("`rest_channels` names the channel {unknown}, of which no genesis is given")));
+    }
+    if settings.rest_channels.as_ref().is_some_and(BTreeSet::is_empty) {
+        return Err(Failure::bad_input("`rest_channels` is empty: name one channel at least"));
+    }
     let rest_tls = settings.rest_tls.as_ref().map(|pem| tls::server_config(&pem.certificate, &pem.key)).transpose();
     let rest_tls = rest_tls.map_err(Failure::bad_input)?;
     if arguments.check_config {
-        output.result("the configuration is valid", &json!({"valid": true, "genesis": genesis.digest()}));
+        let channels: Vec<Value> =
+            founded.iter().map(|channel| json!({"channel": channel.name, "genesis": channel.genesis.digest()})).collect();
+        output.result("the configuration is valid", &json!({"valid": true, "channels": channels}));
         return Ok(());
     }
     tracing_setup::start(output.json);
@@ -155,50 +179,57 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
     files::make_private_folder(&settings.data_dir)?;
     let published = settings.data_dir.join("node.json");
     withdraw(&published)?;
-    let keys = node_keys(&settings.keys, &settings.data_dir)?;
+    let keys = seat_keys(&settings.keys)?;
     let rest = listen(settings.rest_listen, "rest_listen").await?;
     let rest_address = rest.local_addr().map_err(anyhow::Error::from)?;
     let others = ConsortiumSettings {
         genesis: settings.genesis.clone(),
         listen: settings.listen,
         peers: settings.peers.clone(),
-        rejoin: settings.rejoin,
+        rejoin: settings.rejoin.clone(),
     };
-    let (seat, mesh) = consortium::seat(&others, &genesis, &keys, settings.data_dir.join("consensus")).await?;
-    let config = NodeConfig { path: settings.data_dir.join("chain"), genesis, clock: Arc::new(|| SystemClock.now()) };
-    let node = Node::open(config, keys, seat).map_err(anyhow::Error::from)?;
+    let channels = Channels::open(founded, &settings.data_dir, &keys, Some(&others)).await?;
     let scheme = if rest_tls.is_some() { "https" } else { "http" };
-    let description = json!({
-        "rest": settings.rest_url.clone().unwrap_or_else(|| format!("{scheme}://{rest_address}")),
-        "listen": mesh.address(),
-        "origin": node.origin(),
-        "genesis": node.genesis_digest(),
-        "log_key": node.log_vkey().to_string(),
-        "validator": node.validator_vkey().to_string(),
-    });
-    publish(&published, &description)?;
-    tracing::info!(rest = %description["rest"], listen = %description["listen"], "the node is open");
-    let copying = tokio::spawn(copies::copy_on_request(node.clone(), settings.data_dir.join("backups")));
-    let pruning = settings.keep_blocks.map(|keep| tokio::spawn(copies::prune(node.clone(), keep)));
-    let outcome = serve(&node, mesh, rest, rest_tls, stop).await;
+    let rest_url = settings.rest_url.clone().unwrap_or_else(|| format!("{scheme}://{rest_address}"));
+    publish(&published, &describe(&channels, &rest_url))?;
+    tracing::info!(rest = rest_url, channels = channels.open.len(), "the node is open");
+    let copying = tokio::spawn(copies::copy_on_request(channels.open.clone(), settings.data_dir.join("backups")));
+    let pruning = settings.keep_blocks.map(|keep| tokio::spawn(copies::prune(channels.open.clone(), keep)));
+    let outcome = serve(&channels, settings.rest_channels.as_ref(), rest, rest_tls, stop).await;
     copying.abort();
     pruning.inspect(tokio::task::JoinHandle::abort);
-    node.close().await;
+    channels.close().await;
     tracing::info!("the node is closed");
     outcome
 }
 
-/// Until it is stopped, or its chain cannot go on.
+/// What others must know of this node beforehand.
+fn describe(channels: &Channels, rest: &str) -> Value {
+    let mut description = json!({
+        "rest": rest,
+        "validator": channels.first().node.validator_vkey().to_string(),
+        "channels": channels.open.iter().map(channels::Channel::describe).collect::<Vec<_>>(),
+    });
+    if let Some(mesh) = &channels.mesh {
+        description["listen"] = json!(mesh.address());
+    }
+    description
+}
+
+/// Until it is stopped, or no channel can go on.
 async fn serve(
-    node: &Node,
-    mesh: Arc<Mesh>,
+    channels: &Channels,
+    read: Option<&BTreeSet<String>>,
     rest: tokio::net::TcpListener,
     rest_tls: Option<Arc<rustls::ServerConfig>>,
     stop: CancellationToken,
 ) -> Outcome {
-    let chain = Arc::new(NodeChain::new(node.clone(), Arc::new(move || mesh.connected()), Strangers::Refused));
-    let serving = tokio::spawn(chain::serve_node(rest, chain.clone(), chain, rest_tls, stop.clone()));
-    let outcome = watch(node.clone(), stop.clone()).await;
+    let is_read = |channel: &&channels::Channel| read.is_none_or(|names| names.contains(&channel.name));
+    let read: Vec<channels::Channel> = channels.open.iter().filter(is_read).cloned().collect();
+    let read = served(&read, channels.mesh.as_ref(), Submissions::Open, stop.clone());
+    let read = read.ok_or_else(|| Failure::bad_input("no channel is left for REST to answer for"))?;
+    let serving = tokio::spawn(chain::serve_node(rest, read, rest_tls, stop.clone()));
+    let outcome = channels::watch(channels.open.clone(), Ends::WithLast, stop.clone()).await;
     stop.cancel();
     serving.await.map_err(anyhow::Error::from)?.map_err(anyhow::Error::from)?;
     Ok(outcome?)

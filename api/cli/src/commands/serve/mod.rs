@@ -6,9 +6,9 @@ mod tasks;
 pub use settings::{RestTls, Settings};
 
 use crate::{
-    adapters::{FolderBackups, NodeChain, NodeNotary, Strangers},
+    adapters::{FolderBackups, NodeNotary, served},
+    channels::{self, Channels, Ends, Founded},
     commands::dev::stop_signal,
-    consortium,
     exchange_keys::ExchangeKeys,
     exit::{Failure, Outcome},
     files,
@@ -20,13 +20,11 @@ use entrepot_api_server::{
     AppState,
     ambient::{SystemClock, SystemEntropy},
     backup,
-    chain::{self, ChainLimits, ChainState, Submissions},
-    router, serve, tls,
+    chain::Submissions,
+    channels as routes_of, router, serve, tls,
     workforce::{self, Registry},
 };
-use entrepot_chain_node::{Mesh, Node, NodeConfig};
 use entrepot_chain_statement::SigningKey;
-use entrepot_exchange_domain::Clock;
 use entrepot_exchange_market::{
     Bell, Market, anchoring,
     dataset::DatasetListener,
@@ -37,12 +35,10 @@ use entrepot_exchange_market::{
 use entrepot_exchange_store::Store;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeSet,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 use tasks::Tasks;
 use tokio::net::TcpListener;
@@ -53,7 +49,7 @@ pub struct Arguments {
     /// A TOML file with the settings below, in snake case.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Folder of keys, database and chain; made at the first start.
+    /// Folder of keys, database and channels; made at the first start.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where REST listens [default: 127.0.0.1:8080]; port 0 takes a free one.
@@ -106,31 +102,21 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
 pub struct Exchange {
     keys: ExchangeKeys,
     pub market: Arc<Market>,
-    node: Node,
-    /// The links to other members, should there be any.
-    mesh: Option<Arc<Mesh>>,
+    /// The market's channel, first, and those that this process serves besides.
+    channels: Channels,
     registry: Arc<Registry>,
 }
 
 impl Exchange {
-    /// Opens keys, database and chain of a data folder; makes what is missing.
+    /// Opens keys, database and channels of a data folder; makes what is missing.
     pub async fn open(settings: &Settings) -> Result<Self, Failure> {
         files::make_private_folder(&settings.data_dir)?;
         let keys = ExchangeKeys::open(&settings.data_dir, &settings.grpc_names)?;
         keys.check_names(&settings.grpc_names)?;
         let copy = |key: &SigningKey| SigningKey::from_seed(&key.seed());
-        let config = node_config(settings, &keys)?;
-        let (node, mesh) = match &settings.consortium {
-            None => {
-                let alone = keys.node().sole_member(&config.genesis);
-                (Node::open(config, keys.node(), alone).map_err(anyhow::Error::from)?, None)
-            }
-            Some(others) => {
-                let folder = settings.data_dir.join("consensus");
-                let (seat, mesh) = consortium::seat(others, &config.genesis, &keys.node(), folder).await?;
-                (Node::open(config, keys.node(), seat).map_err(anyhow::Error::from)?, Some(mesh))
-            }
-        };
+        let founded = founded(settings, &keys)?;
+        let channels = Channels::open(founded, &settings.data_dir, &keys.seat(), settings.consortium.as_ref()).await?;
+        let node = channels.first().node.clone();
         let store = Store::open(&database(&settings.data_dir)).await.map_err(anyhow::Error::from)?;
         let registry = Arc::new(Registry::default());
         let market = Arc::new(Market {
@@ -138,12 +124,12 @@ impl Exchange {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             exchange: Arc::new(copy(&keys.exchange.signing)),
-            notary: Arc::new(NodeNotary::new(node.clone(), copy(&keys.exchange.signing))),
+            notary: Arc::new(NodeNotary::new(node, copy(&keys.exchange.signing))),
             workforce: registry.clone(),
             job_limits: settings.job_limits.limits(),
             bell: Bell::default(),
         });
-        Ok(Self { keys, market, node, mesh, registry })
+        Ok(Self { keys, market, channels, registry })
     }
 
     /// Listens, drives jobs, anchors, gathers cosignatures, until `stop`.
@@ -157,17 +143,18 @@ impl Exchange {
         let description = self.describe(settings, &rest, &grpc)?;
         let app = AppState::new(self.market.clone(), stop.clone()).map_err(anyhow::Error::from)?;
         let database = database(&settings.data_dir);
-        let backups = FolderBackups::open(&settings.data_dir, &database, self.market.store.clone(), self.node.clone())?;
+        let backups = FolderBackups::open(&settings.data_dir, &database, self.market.store.clone(), self.channels.open.clone())?;
         let routes = backup::attach(router::router(app), Arc::new(backups));
 
         let tasks = Tasks::new(stop);
         let stop = tasks.stop.clone();
-        // Nobody is connected to a channel's only member.
-        let mesh = self.mesh.clone();
-        let connected = move || mesh.as_ref().map_or_else(BTreeSet::new, |mesh| mesh.connected());
-        let reader = NodeChain::new(self.node.clone(), Arc::new(connected), Strangers::Refused);
-        let chain = ChainState::new(Arc::new(reader), Submissions::Closed, ChainLimits::default(), stop.clone());
-        let (routes, rest_stop) = (chain::attach(routes, chain), stop.clone());
+        let Channels { open, mesh } = &self.channels;
+        let served = served(open, mesh.as_ref(), Submissions::Closed, stop.clone());
+        let routes = match served {
+            Some(channels) => routes_of::attach(routes, channels),
+            None => routes,
+        };
+        let rest_stop = stop.clone();
         tasks.spawn("REST", async move {
             serve::serve(rest, routes, rest_tls, serve::Patience::default(), rest_stop).await;
             Ok(())
@@ -180,8 +167,7 @@ impl Exchange {
         tasks.spawn_until_stop("the anchoring", async move { anchoring::run(&market).await });
         let market = self.market.clone();
         tasks.spawn_until_stop("the gathering of cosignatures", async move { witnesses::run(&market).await });
-        let node = self.node.clone();
-        tasks.spawn("the chain", watch(node, stop.clone()));
+        tasks.spawn("the chain", channels::watch(self.channels.open.clone(), Ends::WithFirst, stop.clone()));
 
         publish(&published, &description)?;
         tracing::info!(rest = %description["rest"], grpc = %description["grpc"], exchange = %self.market.exchange_did(), "the exchange is open");
@@ -206,9 +192,9 @@ impl Exchange {
         async move { Ok(workforce::serve(listener, &certificate, &key, market, registry, listeners, stop).await?) }
     }
 
-    /// Lets go of database and chain.
+    /// Lets go of database and channels.
     pub async fn close(&self) {
-        self.node.close().await;
+        self.channels.close().await;
         self.market.store.close().await;
     }
 
@@ -222,15 +208,17 @@ impl Exchange {
             }
             Ok::<_, Failure>(given.clone().unwrap_or_else(|| format!("{scheme}://{address}")))
         };
+        let node = &self.channels.first().node;
         let certificate = fs::canonicalize(&self.keys.grpc_certificate).map_err(anyhow::Error::from)?;
         Ok(json!({
             "did": self.market.exchange_did(),
             "rest": url(&settings.rest_url, "rest_url", scheme, rest)?,
             "grpc": url(&settings.grpc_url, "grpc_url", "https", grpc)?,
             "grpc_ca": certificate,
-            "origin": self.node.origin(),
-            "log_key": self.node.log_vkey().to_string(),
-            "validator": self.node.validator_vkey().to_string(),
+            "origin": node.origin(),
+            "log_key": node.log_vkey().to_string(),
+            "validator": node.validator_vkey().to_string(),
+            "channels": self.channels.open.iter().map(channels::Channel::describe).collect::<Vec<_>>(),
         }))
     }
 }
@@ -253,16 +241,6 @@ pub fn publish(path: &Path, description: &Value) -> Outcome {
     Ok(())
 }
 
-/// A chain that can no longer write ends the process, which would else serve without evidence.
-pub async fn watch(node: Node, stop: CancellationToken) -> Result<(), anyhow::Error> {
-    while tokio::time::timeout(Duration::from_secs(1), stop.cancelled()).await.is_err() {
-        if let Some(why) = node.failure() {
-            anyhow::bail!(why);
-        }
-    }
-    Ok(())
-}
-
 pub async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         Failure::bad_input(format!("cannot listen on {address} ({setting}): {error}; choose another port, or 0 for a free one"))
@@ -274,11 +252,10 @@ pub fn database(data_dir: &Path) -> PathBuf {
     data_dir.join("exchange.sqlite")
 }
 
-/// Where and what this exchange's node is.
-pub fn node_config(settings: &Settings, keys: &ExchangeKeys) -> Result<NodeConfig, Failure> {
-    let genesis = match &settings.consortium {
-        None => keys.genesis(&settings.data_dir, &settings.channel)?,
-        Some(others) => consortium::read_genesis(&others.genesis)?,
-    };
-    Ok(NodeConfig { path: settings.data_dir.join("chain"), genesis, clock: Arc::new(|| SystemClock.now()) })
+/// The channels of this exchange; the market's is the first.
+pub fn founded(settings: &Settings, keys: &ExchangeKeys) -> Result<Vec<Founded>, Failure> {
+    match &settings.consortium {
+        None => Ok(vec![Founded::new(keys.genesis(&settings.data_dir, &settings.channel)?)?]),
+        Some(others) => Founded::read(&others.genesis),
+    }
 }

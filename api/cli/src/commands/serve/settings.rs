@@ -1,6 +1,6 @@
 //! The settings of an exchange: their names, defaults and rules.
 
-use crate::{consortium::ConsortiumSettings, exit::Failure, settings};
+use crate::{channels::check_name, consortium::ConsortiumSettings, exit::Failure, settings};
 use entrepot_exchange_domain::job::JobLimits;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ const JOB_LIMIT_MS_MAX: i64 = 30 * 24 * 3_600_000;
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Folder of keys, database and chain.
+    /// Folder of keys, database and channels.
     pub data_dir: PathBuf,
     /// Where REST listens.
     #[serde(default = "rest_default")]
@@ -37,7 +37,8 @@ pub struct Settings {
     /// The channel whose log receipts go to.
     #[serde(default = "channel_default")]
     pub channel: String,
-    /// The channel's other members. Without it, the exchange's channel has one member, the exchange.
+    /// Channels of several members: the market's, and those that the exchange takes part in besides. Without it the market's channel has one
+    /// member, the exchange.
     pub consortium: Option<ConsortiumSettings>,
     /// How long a job may take.
     #[serde(default)]
@@ -112,10 +113,7 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        let is_channel_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if !(1..=63).contains(&self.channel.len()) || !self.channel.bytes().all(is_channel_byte) {
-            return Err(Failure::bad_input("`channel` is a name of 1 to 63 characters of a-z, 0-9 and -"));
-        }
+        check_name(&self.channel).map_err(|why| Failure::bad_input(format!("`channel`: {why}")))?;
         if let Some(name) = self.grpc_names.iter().find(|name| ServerName::try_from(name.as_str()).is_err()) {
             return Err(Failure::bad_input(format!("`grpc_names`: `{name}` is no host name and no address")));
         }

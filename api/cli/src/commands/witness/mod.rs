@@ -61,6 +61,9 @@ struct RunArguments {
     /// Address of the exchange whose log is followed.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// The channel there whose log it is; the first if absent.
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
     /// PEM file of a certificate to believe besides the public authorities'.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -93,7 +96,13 @@ impl RunArguments {
         }
         // Flags name one log, in place of those in the file.
         let mut log = toml::Table::new();
-        let fields = [("url", self.url.clone()), ("ca", text(&self.ca)), ("trust", text(&self.trust)), ("log_key", self.log_key.clone())];
+        let fields = [
+            ("url", self.url.clone()),
+            ("channel", self.channel.clone()),
+            ("ca", text(&self.ca)),
+            ("trust", text(&self.trust)),
+            ("log_key", self.log_key.clone()),
+        ];
         for (name, value) in fields {
             value.map(|value| log.insert(name.to_owned(), value.into()));
         }
@@ -140,7 +149,8 @@ async fn stand(arguments: &RunArguments, output: &Output) -> Outcome {
     }
     for (index, log) in settings.logs.iter().enumerate() {
         if let Some(url) = &log.url {
-            following.spawn(follow::follow(desk.clone(), index, Client::new(url, log.ca.as_deref())?, settings.interval()));
+            let client = Client::new(url, log.ca.as_deref())?.in_channel(log.channel.clone());
+            following.spawn(follow::follow(desk.clone(), index, client, settings.interval()));
         }
     }
     tracing::info!(witness = %signer.public(), logs = desk.logs().len(), "the witness stands");

@@ -1,6 +1,6 @@
 //! The settings of a witness: whose key, which logs, how often.
 
-use crate::{exit::Failure, files, settings};
+use crate::{channels::check_name, exit::Failure, files, settings};
 use entrepot_chain_log::{NoteKey, TrustFile, TrustedLog};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -46,6 +46,8 @@ pub struct LogSettings {
     pub origin: Option<String>,
     /// Address of the exchange that publishes it; without it, the log has to ask.
     pub url: Option<String>,
+    /// The channel there whose log it is; the first if absent.
+    pub channel: Option<String>,
     /// PEM file of a certificate to believe besides the public authorities'.
     pub ca: Option<PathBuf>,
 }
@@ -90,6 +92,9 @@ impl Settings {
                 INTERVAL_MS.end()
             )));
         }
+        if let Some(channel) = self.logs.iter().filter_map(|log| log.channel.as_ref()).find(|name| check_name(name).is_err()) {
+            return Err(Failure::bad_input(format!("`{channel}` is no name of a channel")));
+        }
         if self.listen.is_none() && self.logs.iter().any(|log| log.url.is_none()) {
             return Err(Failure::bad_input("a log without `url` has to ask by itself: set `listen`, or the log's `url`"));
         }
@@ -132,6 +137,7 @@ mod tests {
         let url = "url = 'http://127.0.0.1:1'\n";
         assert_eq!(read(&format!("{log}{url}")).expect("valid").interval_ms, 10_000);
         assert!(read(&format!("listen = '127.0.0.1:0'\n{log}")).is_ok());
+        assert!(read(&format!("{log}{url}channel = 'loans'")).is_ok());
         for wrong in [
             String::new(),
             log.clone(),
@@ -140,6 +146,7 @@ mod tests {
             format!("interval_ms = 1\n{log}{url}"),
             format!("{log}{url}sizes = 1"),
             format!("{log}trust = 't'\n{url}"),
+            format!("{log}{url}channel = 'a/b'"),
         ] {
             assert!(read(&wrong).is_err(), "{wrong}");
         }

@@ -1,7 +1,8 @@
 //! `/livez`, `/readyz`, `/metrics`: for whoever runs the exchange.
 
-use crate::{AppState, Problem, error::ProblemBody};
+use crate::{AppState, Problem, channels::Channels, error::ProblemBody};
 use axum::{
+    Extension,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
@@ -44,7 +45,10 @@ pub(crate) fn not_ready(detail: &str, error: &(dyn std::error::Error + 'static))
 
 /// Figures in Prometheus text.
 #[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", responses((status = 200, description = "Figures.", body = String)))]
-async fn metrics(State(app): State<AppState>) -> Response {
+async fn metrics(State(app): State<AppState>, channels: Option<Extension<Channels>>) -> Response {
+    if let Some(Extension(channels)) = channels {
+        channels.set_figures().await;
+    }
     metrics::gauge!("entrepot_workers_connected").set(app.market.workforce.connected().len() as f64);
     if let Ok(Some(checkpoint)) = app.market.notary.checkpoint().await {
         metrics::gauge!("entrepot_log_entries").set(checkpoint.size as f64);
