@@ -147,9 +147,14 @@ impl Consortium {
         Ok(Self { commands, tasks, budget: None, ended })
     }
 
-    /// Something waits to be ordered. Those among it that other members have not heard of are passed on to them.
-    pub fn offer(&self, fresh: Vec<Vec<u8>>) {
-        let _stopped = self.commands.send(Command::Offer(fresh));
+    /// Something waits to be ordered.
+    pub fn offer(&self) {
+        let _stopped = self.commands.send(Command::Offer);
+    }
+
+    /// Encoded transactions, for those other members that are connected.
+    pub fn tell(&self, transactions: Vec<Vec<u8>>) {
+        let _stopped = self.commands.send(Command::Tell(transactions));
     }
 
     /// Our cosignature of a checkpoint, for the other members.

@@ -7,7 +7,7 @@ use crate::{
     catch_up::CatchUp,
     consortium::{ConsortiumConfig, ConsortiumError},
     early::Early,
-    gossip::Gossip,
+    gossip,
     host::{Host, Output},
     mesh::{Channel, Heard},
     rejoin::Rejoin,
@@ -41,7 +41,8 @@ pub type Wanted = (Task, Option<OwnedSemaphorePermit>);
 /// What the ledger tells the member.
 #[derive(Debug)]
 pub enum Command {
-    Offer(Vec<Vec<u8>>),
+    Offer,
+    Tell(Vec<Vec<u8>>),
     Cosigned { size: u64, key: Did, line: String },
 }
 
@@ -64,7 +65,6 @@ pub struct Driver {
     next_timer: u64,
     /// Messages about heights that have not begun.
     early: Early,
-    gossip: Gossip,
     status_at: Instant,
     /// Transport keys of those who may speak to us.
     admitted: BTreeSet<Did>,
@@ -104,7 +104,6 @@ impl Driver {
             timers: BTreeMap::new(),
             next_timer: 0,
             early: Early::default(),
-            gossip: Gossip::new(),
             status_at: Instant::now() + STATUS_EVERY,
             admitted: BTreeSet::new(),
             look_at: Instant::now() + TICK,
@@ -175,7 +174,6 @@ impl Driver {
         let others = members.filter(|member| member.keys.consensus != self.us);
         let admitted: BTreeSet<_> = others.map(|member| member.keys.transport.clone()).collect();
         self.heights.retain(|peer, _| admitted.contains(peer));
-        self.gossip.retain(&admitted);
         self.admitted.clone_from(&admitted);
         self.channel.admit(admitted);
     }
@@ -188,10 +186,8 @@ impl Driver {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Offer(fresh) => {
-                self.wanted = true;
-                self.gossip.offer(&self.channel, fresh);
-            }
+            Command::Offer => self.wanted = true,
+            Command::Tell(transactions) => gossip::tell(&self.channel, transactions),
             Command::Cosigned { size, key, line } => {
                 let message = Message::Cosignature { size, key, line };
                 self.channel.broadcast(&message);
@@ -207,9 +203,6 @@ impl Driver {
             let timeout = entry.remove();
             let outputs = self.host.elapsed(timeout)?;
             self.carry_out(outputs).await?;
-        }
-        if self.wanted {
-            self.gossip.tell_again(&self.channel);
         }
         // Whoever missed the last block of a channel that is idle now learns of it.
         if now >= self.status_at {
@@ -251,9 +244,6 @@ impl Driver {
                     && let Some(proposed) = self.host.proposed()
                 {
                     self.channel.send(&peer, &proposed);
-                }
-                if self.wanted {
-                    self.gossip.tell_one(&self.channel, &peer);
                 }
                 return Ok(());
             }
@@ -460,9 +450,6 @@ impl Driver {
         let (members, upcoming) = (committed.members != self.head.members, committed.upcoming != self.head.upcoming);
         self.wanted = committed.waiting;
         self.head = committed;
-        if !self.wanted {
-            self.gossip.clear();
-        }
         if members || upcoming {
             self.admit();
         }

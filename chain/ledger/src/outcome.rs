@@ -19,8 +19,15 @@ pub enum Outcome {
         /// How many records the right has now.
         records: u64,
     },
-    /// It changes nothing, and never will.
+    /// It changes nothing. Whether it never will says [`Outcome::is_final`].
     Rejected(Rejection),
+}
+
+impl Outcome {
+    /// All but a gap: a transaction that is not in turn yet may still be, once those before it are there.
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Rejected(Rejection::SequenceGap { .. }))
+    }
 }
 
 /// What became of a member's action.
@@ -53,7 +60,7 @@ pub enum Rejection {
         /// The number to use.
         expected: u64,
     },
-    /// A number of the submitter was left out.
+    /// A number of the submitter was left out so far. Not final, and in no block.
     SequenceGap {
         /// The number to use.
         expected: u64,

@@ -95,6 +95,12 @@ pub enum NodeError {
         /// The limit.
         limit: usize,
     },
+    /// Others use the same key at the same time. What was submitted is undecided: submit it again.
+    #[error("somebody else submits under the same key: after numbering anew {times} times something is still out of turn")]
+    Renumbered {
+        /// So often.
+        times: usize,
+    },
     /// A folder that must not exist yet does.
     #[error("{0} exists already")]
     Exists(PathBuf),

@@ -29,6 +29,6 @@ pub use explore::{BlockSummary, DecidedTransaction, Evidence, MembersStep, Place
 pub use member::MemberOrderer;
 pub use node::{CosignatureAnswer, Node, NodeConfig, NodeHead, NodeKeys, Verified};
 pub use orderer::{Orderer, OrdererError, Reader, Seat, SoleMember};
-pub use pool::PROPOSAL_BYTES_MAX;
+pub use pool::{EARLY_OF_SUBMITTER_MAX, EARLY_PATIENCE, PROPOSAL_BYTES_MAX};
 pub use store::StoredLeaf;
 pub use submitter::Submitter;

@@ -2,7 +2,7 @@
 
 use crate::{
     NodeError, Orderer, SoleMember,
-    pool::Pooled,
+    pool::{Pooled, WhenEarly},
     shared::{Archived, Shared},
     store::{ChainStore, Durability, Reads, StoredLeaf},
     writer::{Request, Writer, blocking, committed},
@@ -108,8 +108,20 @@ impl Node {
         Ok(Self { shared, requests })
     }
 
-    /// Submits transactions, at most [`BLOCK_TRANSACTIONS_MAX`], in this order; answers once every outcome is durable.
+    /// Submits transactions, at most [`BLOCK_TRANSACTIONS_MAX`], in this order; answers once every outcome is durable. What is not in turn
+    /// is told at once; that outcome is not final.
     pub async fn submit<T: Into<Transaction>>(&self, transactions: Vec<T>) -> Result<Vec<Outcome>, NodeError> {
+        self.submit_with(transactions, WhenEarly::Tell).await
+    }
+
+    /// As [`Node::submit`], but what is not in turn waits for what comes before it, which this node may not have heard of yet: for
+    /// [`crate::EARLY_PATIENCE`], and no more than [`crate::EARLY_OF_SUBMITTER_MAX`] of one submitter. Then it is told as well. The
+    /// only member of a channel has heard of everything, so it tells at once.
+    pub async fn submit_in_turn<T: Into<Transaction>>(&self, transactions: Vec<T>) -> Result<Vec<Outcome>, NodeError> {
+        self.submit_with(transactions, WhenEarly::Wait).await
+    }
+
+    async fn submit_with<T: Into<Transaction>>(&self, transactions: Vec<T>, when_early: WhenEarly) -> Result<Vec<Outcome>, NodeError> {
         if transactions.len() > BLOCK_TRANSACTIONS_MAX {
             return Err(NodeError::TooMany { limit: BLOCK_TRANSACTIONS_MAX });
         }
@@ -128,7 +140,7 @@ impl Node {
         };
         let submissions = if is_short { check() } else { blocking(check).await? };
         let (answer, outcomes) = oneshot::channel();
-        place.send(Request::Submit { submissions, answer });
+        place.send(Request::Submit { submissions, when_early, answer });
         outcomes.await.map_err(|_| self.shared.stopped())
     }
 

@@ -32,8 +32,11 @@ pub trait Orderer: Send + 'static {
     fn begin(&mut self, head: Committed, archive: Arc<dyn Archive>) -> Result<(), OrdererError>;
 
     /// Something waits to be ordered. A [`Task::Commit`] ends the offers that were made before it; its reply says whether something still
-    /// waits. `fresh` are those encoded transactions that were submitted here and that other members have not heard of.
-    fn offer(&mut self, fresh: Vec<Vec<u8>>);
+    /// waits.
+    fn offer(&mut self);
+
+    /// Encoded transactions that were submitted here, for the other members. Not all of them can be ordered yet.
+    fn tell(&mut self, transactions: Vec<Vec<u8>>);
 
     /// Our own cosignature of a checkpoint, for the other members.
     fn cosigned(&mut self, size: u64, line: String);
@@ -41,7 +44,7 @@ pub trait Orderer: Send + 'static {
     /// What to do next; waits while there is nothing. Dropping the future loses nothing.
     async fn next(&mut self) -> Result<Task, OrdererError>;
 
-    /// Whether `offer` wants the fresh transactions; else they are not encoded.
+    /// Whether there are others to `tell`, whose transactions may be on their way here.
     fn gossips(&self) -> bool {
         true
     }
@@ -101,9 +104,11 @@ impl Orderer for SoleMember {
         self.stand(&head)
     }
 
-    fn offer(&mut self, _fresh: Vec<Vec<u8>>) {
+    fn offer(&mut self) {
         self.offered = true;
     }
+
+    fn tell(&mut self, _transactions: Vec<Vec<u8>>) {}
 
     fn cosigned(&mut self, _size: u64, _line: String) {}
 
@@ -154,7 +159,9 @@ impl Orderer for Reader {
         Ok(())
     }
 
-    fn offer(&mut self, _fresh: Vec<Vec<u8>>) {}
+    fn offer(&mut self) {}
+
+    fn tell(&mut self, _transactions: Vec<Vec<u8>>) {}
 
     fn cosigned(&mut self, _size: u64, _line: String) {}
 
@@ -196,9 +203,15 @@ impl Orderer for Seat {
         Ok(())
     }
 
-    fn offer(&mut self, fresh: Vec<Vec<u8>>) {
+    fn offer(&mut self) {
         if let Taken::Yes(consortium) = &self.taken {
-            consortium.offer(fresh);
+            consortium.offer();
+        }
+    }
+
+    fn tell(&mut self, transactions: Vec<Vec<u8>>) {
+        if let Taken::Yes(consortium) = &self.taken {
+            consortium.tell(transactions);
         }
     }
 

@@ -40,7 +40,9 @@ impl Submitter {
                 outcomes[at] = Some(outcome);
             }
         }
-        outcomes.into_iter().map(|outcome| outcome.ok_or_else(|| NodeError::damaged("a submission was not answered"))).collect()
+        // What was never in turn is undecided.
+        let outcomes: Option<Vec<_>> = outcomes.into_iter().map(|outcome| outcome.filter(|outcome| !is_misnumbered(outcome))).collect();
+        outcomes.ok_or(NodeError::Renumbered { times: RENUMBERINGS_MAX })
     }
 }
 

@@ -1,15 +1,17 @@
 //! The one thread that changes the chain. It gathers what was submitted, does what the orderer asks, and makes durable what is decided,
 //! before anyone is answered. A thread of its own, so that nothing hops between threads from a draft to the disk and back.
 
+mod others;
+
 use crate::{
-    CosignatureAnswer, NodeError, Orderer,
+    NodeError, Orderer,
     candidate::{Candidate, decode},
-    pool::{Batches, PROPOSAL_BYTES_MAX, Pool, Pooled, Recent, Waiter},
+    pool::{Batches, EARLY_PATIENCE, PROPOSAL_BYTES_MAX, Pool, Pooled, Recent, Waiter, WhenEarly},
     shared::Shared,
-    store::{BlockRecord, Durability, described},
+    store::{BlockRecord, described},
 };
 use entrepot_chain_consensus::{Committed, Drafted, Task};
-use entrepot_chain_ledger::{Outcome, Rejection, Signatures, State, Submission, Transaction, Verdict};
+use entrepot_chain_ledger::{Outcome, Rejection, Signatures, State, Submission, Verdict};
 use entrepot_chain_log::consortium::CommitCertificate;
 use entrepot_chain_statement::{Did, Hash};
 use std::{
@@ -27,22 +29,14 @@ use tokio::{
 const RECORDS_MAX: usize = 4;
 /// How far a proposer's clock may be ahead of ours.
 const CLOCK_AHEAD_MS_MAX: i64 = 10_000;
-/// Cosignatures of other members that are held until the checkpoint is here.
-const EARLY_COSIGNATURES_MAX: usize = 256;
-/// Loads of other members' transactions whose signatures are being checked; more are dropped.
-const GOSSIP_MAX: usize = 4;
-/// Transactions of one such load.
-const GOSSIP_TRANSACTIONS_MAX: usize = 4096;
-/// Pieces of evidence that are kept.
-const EVIDENCE_MAX: usize = 1024;
-/// Longest piece of evidence.
-const EVIDENCE_BYTES_MAX: usize = 64 << 10;
 /// How long what was submitted may take to be decided once the node is closed.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// How often what waits is looked over.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What is asked of the writer.
 pub(crate) enum Request {
-    Submit { submissions: Vec<Pooled>, answer: oneshot::Sender<Vec<Outcome>> },
+    Submit { submissions: Vec<Pooled>, when_early: WhenEarly, answer: oneshot::Sender<Vec<Outcome>> },
     Close { answer: oneshot::Sender<()> },
 }
 
@@ -61,6 +55,18 @@ pub(crate) struct Writer<O> {
     closing: Option<oneshot::Sender<()>>,
     /// When nothing more is waited for; set once no more requests come.
     deadline: Option<Instant>,
+    look_at: Instant,
+}
+
+/// Where a transaction stands by its submitter's number.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    /// It cannot change anything, whatever else waits.
+    Never,
+    /// What comes before it is not here.
+    Early,
+    /// It is in turn, or may be behind what waits.
+    Possible,
 }
 
 impl<O: Orderer> Writer<O> {
@@ -74,11 +80,12 @@ impl<O: Orderer> Writer<O> {
             batches: Batches::default(),
             recent: Recent::default(),
             candidates: VecDeque::new(),
-            gossip: mpsc::channel(GOSSIP_MAX),
-            gossip_places: Arc::new(Semaphore::new(GOSSIP_MAX)),
+            gossip: mpsc::channel(others::GOSSIP_MAX),
+            gossip_places: Arc::new(Semaphore::new(others::GOSSIP_MAX)),
             early_cosignatures: VecDeque::new(),
             closing: None,
             deadline: None,
+            look_at: Instant::now(),
         }
     }
 
@@ -121,8 +128,12 @@ impl<O: Orderer> Writer<O> {
                 Some(transactions) = self.gossip.1.recv(), if has_room => self.hear(transactions),
                 request = self.requests.recv(), if has_room && self.deadline.is_none() => match request {
                     Some(request) => self.gather(request)?,
-                    None => self.deadline = Some(Instant::now() + CLOSE_PATIENCE),
+                    None => {
+                        self.deadline = Some(Instant::now() + CLOSE_PATIENCE);
+                        self.forget_early(Instant::now());
+                    }
                 },
+                () = tokio::time::sleep_until(self.look_at), if !self.pool.is_empty() => self.look(),
                 () = tokio::time::sleep_until(self.deadline.unwrap_or_else(Instant::now)), if self.deadline.is_some() => {}
             }
         }
@@ -153,23 +164,27 @@ impl<O: Orderer> Writer<O> {
     /// Takes a request and all that came in the meantime, while there is room; then says that something waits.
     fn gather(&mut self, request: Request) -> Result<(), NodeError> {
         let mut fresh = Vec::new();
-        let mut passed = Vec::new();
+        let mut at_once = Vec::new();
         let mut added = false;
         let mut next = Some(request);
         while let Some(request) = next {
             match request {
-                Request::Submit { submissions, answer } => {
-                    let waiters = self.batches.open(submissions.len(), answer);
+                Request::Submit { submissions, when_early, answer } => {
+                    // Alone nothing is on its way from elsewhere: a gap is the submitter's own, who had better know.
+                    let when_early = if self.shared.gossips { when_early } else { WhenEarly::Tell };
+                    let waiters = self.batches.open(submissions.len(), when_early, answer);
                     for (mut pooled, waiter) in submissions.into_iter().zip(waiters) {
-                        if self.pool.join(&pooled.hash, waiter) {
+                        let turn = self.turn(&pooled);
+                        let may_wait = turn == Turn::Possible || (turn == Turn::Early && when_early == WhenEarly::Wait);
+                        if may_wait && self.pool.join(&pooled.hash, waiter) {
                             continue;
                         }
-                        if self.has_no_turn(&pooled) {
-                            passed.push((pooled, waiter));
-                            continue;
+                        if turn == Turn::Possible {
+                            fresh.extend(pooled.take_encoded());
+                            added |= self.pool.add(pooled, Some(waiter), self.state.height());
+                        } else {
+                            at_once.push((pooled, waiter));
                         }
-                        fresh.extend(pooled.take_encoded());
-                        added |= self.pool.add(pooled, Some(waiter), self.state.height());
                     }
                 }
                 Request::Close { answer } => {
@@ -179,30 +194,73 @@ impl<O: Orderer> Writer<O> {
             }
             next = if self.pool.has_room() { self.requests.try_recv().ok() } else { None };
         }
-        if !passed.is_empty() {
-            self.answer_at_once(passed)?;
+        if !at_once.is_empty() {
+            fresh.extend(self.answer_at_once(at_once)?);
+        }
+        if !fresh.is_empty() {
+            self.orderer.tell(fresh);
         }
         if added {
-            self.orderer.offer(fresh);
+            self.orderer.offer();
         }
         Ok(())
     }
 
-    /// Whether a transaction cannot change anything, whatever else waits: what its answer rests on is durable.
-    fn has_no_turn(&self, pooled: &Pooled) -> bool {
-        let expected = self.state.next_sequence(pooled.submitter());
-        let sequence = pooled.sequence();
-        sequence < expected || !pooled.submission.is_signed() || (sequence > expected && !self.pool.has_submitter(pooled.submitter()))
+    fn turn(&self, pooled: &Pooled) -> Turn {
+        let (submitter, sequence) = (pooled.submitter(), pooled.sequence());
+        let expected = self.state.next_sequence(submitter);
+        if sequence < expected || !pooled.submission.is_signed() {
+            Turn::Never
+        } else if sequence > expected && !self.pool.offers_of(submitter) {
+            Turn::Early
+        } else {
+            Turn::Possible
+        }
     }
 
-    /// Judges transactions that have no turn on the durable state alone.
-    fn answer_at_once(&mut self, transactions: Vec<(Pooled, Waiter)>) -> Result<(), NodeError> {
+    /// Keeps what is not in turn yet, and tells those who do not wait for that, or cannot.
+    fn defer(&mut self, hash: &Hash) {
+        let Some(submitter) = self.pool.get(hash).map(|submission| submission.transaction().submitter().clone()) else { return };
+        let told = self.pool.defer(hash);
+        let expected = self.state.next_sequence(&submitter);
+        self.batches.answer(&told, &Outcome::Rejected(Rejection::SequenceGap { expected }));
+    }
+
+    /// Looks over what waits.
+    fn look(&mut self) {
+        let now = Instant::now();
+        self.look_at = now + LOOK_EVERY;
+        if let Some(moment) = now.checked_sub(EARLY_PATIENCE) {
+            self.forget_early(moment);
+        }
+        self.tell_again(now);
+    }
+
+    /// Forgets what is not in turn and came at this moment or before, and tells who waits for it: that is not final.
+    fn forget_early(&mut self, moment: Instant) {
+        for hash in self.pool.early_since(moment) {
+            let Some((pooled, waiters)) = self.pool.take(&hash) else { continue };
+            let expected = self.state.next_sequence(pooled.submitter());
+            self.batches.answer(&waiters, &Outcome::Rejected(Rejection::SequenceGap { expected }));
+        }
+    }
+
+    /// Judges transactions that cannot be in the next block on the durable state alone. Those that may wait all the same, encoded.
+    fn answer_at_once(&mut self, transactions: Vec<(Pooled, Waiter)>) -> Result<Vec<Vec<u8>>, NodeError> {
+        let mut kept = Vec::new();
         let submissions = transactions.iter().map(|(pooled, _)| pooled.submission.clone()).collect();
         let verdicts = self.judge(submissions)?;
-        for ((pooled, waiter), verdict) in transactions.into_iter().zip(verdicts) {
-            self.answer(&pooled.hash, &[waiter], verdict.outcome);
+        for ((mut pooled, waiter), verdict) in transactions.into_iter().zip(verdicts) {
+            let hash = pooled.hash;
+            if verdict.outcome.is_final() || waiter.when_early == WhenEarly::Tell {
+                self.answer(&hash, &[waiter], verdict.outcome);
+            } else if !self.pool.join(&hash, waiter) {
+                kept.extend(pooled.take_encoded());
+                self.pool.add(pooled, Some(waiter), self.state.height());
+                self.defer(&hash);
+            }
         }
-        Ok(())
+        Ok(kept)
     }
 
     fn judge(&mut self, submissions: Vec<Submission>) -> Result<Vec<Verdict>, NodeError> {
@@ -240,19 +298,18 @@ impl<O: Orderer> Writer<O> {
         }
         self.keep(candidate);
         if is_empty && self.pool.offers() {
-            self.orderer.offer(Vec::new());
+            self.orderer.offer();
         }
         let _gone = reply.send(Drafted { block: bytes, empty: is_empty });
         Ok(())
     }
 
-    /// Answers what has no effect, and forgets it; but what is only too early stays if it is another member's.
+    /// Answers what has no effect, and forgets it; but what is only too early may wait.
     fn leave_out(&mut self, without_effect: Vec<(Hash, Outcome)>) {
         for (hash, outcome) in without_effect {
-            if matches!(outcome, Outcome::Rejected(Rejection::SequenceGap { .. })) && self.pool.defer(&hash) {
-                continue;
-            }
-            if let Some((_, waiters)) = self.pool.take(&hash) {
+            if !outcome.is_final() {
+                self.defer(&hash);
+            } else if let Some((_, waiters)) = self.pool.take(&hash) {
                 self.answer(&hash, &waiters, outcome);
             }
         }
@@ -352,83 +409,6 @@ impl<O: Orderer> Writer<O> {
             self.answer(&pooled.hash, &waiters, verdict.outcome);
         }
         Ok(())
-    }
-
-    /// Checks signatures of another member's transactions, apart from all else; what is too much is dropped, for that member proposes it
-    /// itself.
-    fn check_gossip(&self, transactions: Vec<Vec<u8>>) {
-        let Ok(place) = self.gossip_places.clone().try_acquire_owned() else { return };
-        let (known_keys, genesis, heard) = (self.shared.known_keys.clone(), self.state.genesis_digest(), self.gossip.0.clone());
-        tokio::spawn(async move {
-            let check = move || {
-                let mut known = known_keys.lock().unwrap_or_else(PoisonError::into_inner);
-                let first = transactions.iter().take(GOSSIP_TRANSACTIONS_MAX);
-                let decoded: Vec<_> = first.filter_map(|bytes| Transaction::decode(bytes, &mut known).ok()).collect();
-                drop(known);
-                let signed = Submission::check(&genesis, decoded).into_iter().filter(Submission::is_signed);
-                signed.map(|submission| Pooled::new(submission, false)).collect::<Vec<_>>()
-            };
-            if let Ok(checked) = blocking(check).await {
-                // The writer may have stopped.
-                let _gone = heard.send(checked).await;
-            }
-            drop(place);
-        });
-    }
-
-    /// Takes another member's transactions among the waiting.
-    fn hear(&mut self, transactions: Vec<Pooled>) {
-        let mut added = false;
-        for pooled in transactions {
-            if pooled.sequence() < self.state.next_sequence(pooled.submitter()) || !self.pool.has_room() {
-                continue;
-            }
-            let (hash, is_early) = (pooled.hash, self.has_no_turn(&pooled));
-            if self.pool.add(pooled, None, self.state.height()) {
-                added |= !(is_early && self.pool.defer(&hash));
-            }
-        }
-        if added {
-            self.orderer.offer(Vec::new());
-        }
-    }
-
-    /// Keeps another member's cosignature; one that comes before the block does waits for it.
-    fn cosignature(&mut self, size: u64, key: Did, line: String) -> Result<(), NodeError> {
-        if !self.state.members().as_slice().iter().any(|member| member.keys.cosigning == key) {
-            return Ok(());
-        }
-        if size > self.state.log_size() {
-            if self.early_cosignatures.len() >= EARLY_COSIGNATURES_MAX {
-                self.early_cosignatures.pop_front();
-            }
-            self.early_cosignatures.push_back((size, key, line));
-            return Ok(());
-        }
-        let answer = self.shared.add_cosignature(size, &key, &line, Durability::Later)?;
-        if answer != CosignatureAnswer::Kept {
-            tracing::warn!(size, ?answer, "a member's cosignature was not kept");
-        }
-        Ok(())
-    }
-
-    fn catch_up_cosignatures(&mut self) -> Result<(), NodeError> {
-        let log_size = self.state.log_size();
-        let (here, early): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.early_cosignatures).into_iter().partition(|(size, ..)| *size <= log_size);
-        self.early_cosignatures = early.into();
-        for (size, key, line) in here {
-            self.cosignature(size, key, line)?;
-        }
-        Ok(())
-    }
-
-    fn evidence(&self, height: u64, bytes: &[u8]) -> Result<(), NodeError> {
-        tracing::warn!(height, bytes = bytes.len(), "a member misbehaved");
-        if bytes.len() > EVIDENCE_BYTES_MAX {
-            return Ok(());
-        }
-        self.shared.store.add_evidence(height, bytes, EVIDENCE_MAX).map(drop)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Members that die, stop, or cannot be reached.
 
 use super::ALL;
-use entrepot_tests::consortium::{Consortium, Way};
+use entrepot_tests::consortium::{Consortium, Way, path_of, wait};
 use std::time::Duration;
 
 /// One member is away so long that others have much to tell it.
@@ -63,6 +63,25 @@ async fn any_member_may_be_stopped_and_catches_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_member_may_be_cut_off_and_catches_up() {
     each_in_turn(Loss::CutOff).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_lags_decides_nothing_about_what_it_cannot_place() {
+    let mut consortium = Consortium::start().await;
+    consortium.log(0).await;
+    consortium.agree(&ALL, 1).await;
+    consortium.set_ways(0, Way::Cut);
+    let missed = consortium.leaf(0);
+    assert_eq!(consortium.nodes[1].submit(&missed).await.expect("an answer")["status"], "accepted");
+    // The member that was cut off does not know of the number before.
+    let next = consortium.leaf(0);
+    let (behind, submitted) = (consortium.nodes[0].client(), next.clone());
+    let answer = tokio::spawn(async move { behind.submit(&submitted).await });
+    let told = wait("it is not taken", async || consortium.nodes[0].get(&path_of(&next.hash)).await).await;
+    assert_eq!(told["verdict"]["status"], "pending");
+    consortium.set_ways(0, Way::Open);
+    assert_eq!(answer.await.expect("runs").expect("a verdict")["status"], "accepted");
+    consortium.agree(&ALL, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use entrepot_api_server::{
     },
     log::LogReader,
 };
-use entrepot_chain_ledger::{KnownKeys, Outcome, Transaction};
+use entrepot_chain_ledger::{KnownKeys, Outcome, Rejection, Transaction};
 use entrepot_chain_log::{CommitCertificate, Genesis, Member, Tile};
 use entrepot_chain_node::{BlockSummary, Node, NodeError};
 use entrepot_chain_statement::{Did, Hash, Timestamp};
@@ -84,7 +84,7 @@ impl NodeChain {
         let (chain, hash) = (self.clone(), record.hash);
         self.waiting().insert(hash, record);
         Ok(tokio::spawn(async move {
-            let outcomes = chain.node.submit(vec![transaction]).await;
+            let outcomes = chain.node.submit_in_turn(vec![transaction]).await;
             // What was decided is durable by now, so that nobody finds it in neither place.
             chain.waiting().remove(&hash);
             drop(place);
@@ -234,6 +234,9 @@ impl ChainReader for NodeChain {
         };
         let outcome = answer.map_err(unavailable).and_then(|outcome| outcome.map_err(unavailable)).map_err(failed)?;
         let decided = self.read(move |node| record::status(node, &hash)).await.map_err(failed)?;
+        if let (None, Some(Outcome::Rejected(Rejection::SequenceGap { expected }))) = (&decided, &outcome) {
+            return Err(SubmitError::Early { expected: *expected });
+        }
         // No block has what changes nothing.
         let answered =
             || outcome.as_ref().map_or(TransactionStatus::Pending, |outcome| TransactionStatus::Answered(record::verdict(outcome.into())));

@@ -65,6 +65,13 @@ pub enum SubmitError {
     /// This node takes no transactions of this submitter.
     #[error("this node takes no transactions of this submitter")]
     Stranger,
+    /// Transactions of its submitter that come before it are missing, and it does not wait for them here, or has waited. Nothing about it
+    /// is decided.
+    #[error("the submitter's number is not in turn: the next is {expected}; whether it ever will be is not decided")]
+    Early {
+        /// The number to use.
+        expected: u64,
+    },
     /// Too many wait already.
     #[error("too many transactions wait to be ordered")]
     Full,
@@ -78,6 +85,7 @@ impl Refusal for SubmitError {
         match self {
             Self::Malformed { .. } => "invalid_transaction",
             Self::Stranger => "not_a_submitter",
+            Self::Early { .. } => "sequence_gap",
             Self::Full => "too_many_transactions",
             Self::Unavailable(_) => "chain_unavailable",
         }
@@ -86,6 +94,7 @@ impl Refusal for SubmitError {
         match self {
             Self::Malformed { .. } => RefusalKind::Invalid,
             Self::Stranger => RefusalKind::Forbidden,
+            Self::Early { .. } => RefusalKind::Conflict,
             Self::Full => RefusalKind::TooMany,
             Self::Unavailable(_) => RefusalKind::Unavailable,
         }
@@ -94,6 +103,9 @@ impl Refusal for SubmitError {
         match self {
             Self::Malformed { .. } => Some("sign it with `entrepot chain` or the SDK, for this channel's genesis".to_owned()),
             Self::Stranger => Some("submit it at the node of a member who knows the submitter".to_owned()),
+            Self::Early { expected } => Some(format!(
+                "hand in the transactions from number {expected} on, then the very same bytes again; or sign it anew with that number"
+            )),
             Self::Full | Self::Unavailable(_) => Some("send the very same bytes again in a few seconds: it is applied once".to_owned()),
         }
     }

@@ -37,7 +37,9 @@ pub(super) struct SubmittedBody {
     verdict: StatusBody,
 }
 
-/// Hand in a signed transaction and wait for its verdict; that it was rejected is an answer too. No Idempotency-Key: a transaction is one
+/// Hand in a signed transaction and wait for its verdict; that it was rejected is an answer too, and final. One whose submitter's earlier
+/// transactions are missing waits for them for about a minute, some of each submitter; otherwise `sequence_gap` says that nothing
+/// is decided. No Idempotency-Key: a transaction is one
 /// itself, and handing it in again tells its verdict again.
 #[utoipa::path(
     post,

@@ -230,7 +230,8 @@ impl Cluster {
                     value = submitted.recv() => match value {
                         Some(value) => {
                             if !ledger.state().values.contains(&value) && ledger.state().pool.insert(value) {
-                                consortium.offer(vec![value.to_be_bytes().to_vec()]);
+                                consortium.tell(vec![value.to_be_bytes().to_vec()]);
+                                consortium.offer();
                             }
                         }
                         None => return,
@@ -326,7 +327,7 @@ fn perform(ledger: &Ledger, consortium: &Consortium, task: Task) {
             state.pool.extend(fresh);
             if state.pool.len() > before {
                 drop(state);
-                consortium.offer(Vec::new());
+                consortium.offer();
             }
         }
         Task::Cosignature { .. } => {}

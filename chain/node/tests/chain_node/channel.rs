@@ -119,8 +119,10 @@ pub fn unsigned_leaf_of(genesis: &Genesis, submitter: u8, sequence: u64, binds: 
 /// What the ledger told the orderer.
 #[derive(Default)]
 pub struct Told {
-    /// Each offer's transactions.
-    pub offers: Vec<Vec<Vec<u8>>>,
+    /// How often something was offered.
+    pub offers: usize,
+    /// What was for the other members.
+    pub told: Vec<Vec<u8>>,
     /// Own cosignatures.
     pub cosigned: Vec<(u64, String)>,
     /// Where it stood at the beginning, and its archive.
@@ -140,8 +142,12 @@ impl Orderer for Script {
         Ok(())
     }
 
-    fn offer(&mut self, fresh: Vec<Vec<u8>>) {
-        self.told.lock().expect("unpoisoned").offers.push(fresh);
+    fn offer(&mut self) {
+        self.told.lock().expect("unpoisoned").offers += 1;
+    }
+
+    fn tell(&mut self, transactions: Vec<Vec<u8>>) {
+        self.told.lock().expect("unpoisoned").told.extend(transactions);
     }
 
     fn cosigned(&mut self, size: u64, line: String) {
@@ -228,7 +234,7 @@ impl Directed {
     }
 
     pub fn offers(&self) -> usize {
-        self.told.lock().expect("unpoisoned").offers.len()
+        self.told.lock().expect("unpoisoned").offers
     }
 }
 

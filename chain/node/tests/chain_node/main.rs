@@ -2,6 +2,7 @@
 
 mod channel;
 mod durability;
+mod early;
 mod exploring;
 mod ordering;
 mod proofs;

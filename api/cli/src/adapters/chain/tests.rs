@@ -119,6 +119,17 @@ async fn with_right(chain: &NodeChain) -> RightRecord {
 }
 
 #[tokio::test]
+async fn a_gap_is_no_verdict() {
+    let (_folder, chain) = open(&[], Strangers::Refused);
+    let early = leaf(2, &organisation(), 2);
+    let told = chain.submit(early.encode(), WAIT).await;
+    assert!(matches!(told, Err(SubmitError::Early { expected: 1 })), "{told:?}");
+    submit(&chain, &leaf(1, &organisation(), 1)).await;
+    let status = submit(&chain, &early).await;
+    assert!(matches!(status, TransactionStatus::Decided { verdict: Verdict::Accepted { index: Some(1) }, .. }), "{status:?}");
+}
+
+#[tokio::test]
 async fn a_transaction_is_taken_once_and_its_verdict_is_told_again() {
     let (_folder, chain) = open(&[], Strangers::Refused);
     let transaction = leaf(1, &organisation(), 1);
