@@ -8,7 +8,7 @@ use crate::{
 };
 use entrepot_api_server::ambient::SystemClock;
 use entrepot_chain_log::consortium::Genesis;
-use entrepot_chain_node::{MemberOrderer, Mesh, Node, NodeConfig, NodeKeys, Verified};
+use entrepot_chain_node::{MemberOrderer, Mesh, Node, NodeConfig, NodeKeys, Orderer, Past, Reader, Verified};
 use entrepot_chain_statement::SigningKey;
 use entrepot_exchange_domain::Clock;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -51,23 +51,23 @@ impl SeatKeys {
     }
 }
 
-/// In which channels this member only follows at first.
+/// To which of a node's channels a setting applies.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
-pub enum Rejoin {
+pub enum ChannelSet {
     /// In all, or in none.
     All(bool),
     /// In those of these names.
     Named(BTreeSet<String>),
 }
 
-impl Default for Rejoin {
+impl Default for ChannelSet {
     fn default() -> Self {
         Self::All(false)
     }
 }
 
-impl Rejoin {
+impl ChannelSet {
     fn holds(&self, name: &str) -> bool {
         match self {
             Self::All(all) => *all,
@@ -75,10 +75,10 @@ impl Rejoin {
         }
     }
 
-    fn check(&self, founded: &[Founded]) -> Result<(), Failure> {
+    fn check(&self, setting: &str, founded: &[Founded]) -> Result<(), Failure> {
         let Self::Named(names) = self else { return Ok(()) };
         match names.iter().find(|name| founded.iter().all(|channel| channel.name != **name)) {
-            Some(unknown) => Err(Failure::bad_input(format!("`rejoin` names the channel {unknown}, of which no genesis is given"))),
+            Some(unknown) => Err(Failure::bad_input(format!("`{setting}` names the channel {unknown}, of which no genesis is given"))),
             None => Ok(()),
         }
     }
@@ -157,6 +157,12 @@ impl Folder {
 
     fn config(&self, genesis: Genesis) -> NodeConfig {
         NodeConfig { path: self.0.join(CHAIN_FOLDER), genesis, clock: Arc::new(|| SystemClock.now()) }
+    }
+
+    /// Makes it where it is missing; its log's key.
+    fn make(&self) -> Result<SigningKey, Failure> {
+        files::make_private_folder(&self.0)?;
+        self.log_key()
     }
 
     fn log_key(&self) -> Result<SigningKey, Failure> {
@@ -258,16 +264,17 @@ impl Channels {
         let mesh = match others {
             Some(others) if !others.peers.is_empty() || geneses.iter().any(|genesis| genesis.members.len() > 1) => {
                 geneses.iter().try_for_each(|genesis| consortium::check_keys(genesis, keys))?;
-                others.rejoin.check(&founded)?;
+                others.rejoin.check("rejoin", &founded)?;
+                others.founding.check("founding", &founded)?;
                 Some(consortium::links(others, &geneses, keys).await?)
             }
             _ => None,
         };
-        let rejoin = others.map_or_else(Rejoin::default, |others| others.rejoin.clone());
-        let mut opening = founded.into_iter().map(|channel| {
+        let past = |name: &str| others.map_or(Ok(Past::Logged), |others| past(others, name));
+        let pasts = founded.iter().map(|channel| past(&channel.name)).collect::<Result<Vec<_>, _>>()?;
+        let mut opening = founded.into_iter().zip(pasts).map(|(channel, past)| {
             let (folder, keys, mesh) = (Folder::of(data_dir, &channel.name), keys.clone(), mesh.clone());
-            let rejoins = rejoin.holds(&channel.name);
-            tokio::task::spawn_blocking(move || open_one(channel, folder, &keys, mesh.as_ref(), rejoins))
+            tokio::task::spawn_blocking(move || open_one(channel, folder, &keys, mesh.as_ref(), past))
         });
         let mut open = Vec::new();
         loop {
@@ -279,6 +286,16 @@ impl Channels {
                 open.push(opened.await.map_err(anyhow::Error::from)??);
             }
         }
+    }
+
+    /// Opens the first to read it, and none to take part.
+    pub fn open_aside(founded: Vec<Founded>, data_dir: &Path, keys: &SeatKeys) -> Result<Self, Failure> {
+        let opened = founded.into_iter().take(1).map(|channel| {
+            let folder = Folder::of(data_dir, &channel.name);
+            let keys = keys.with_log(folder.make()?);
+            open_by(channel, folder, keys, Reader)
+        });
+        Ok(Self { open: opened.collect::<Result<_, _>>()?, mesh: None })
     }
 
     /// The one that needs no name.
@@ -295,12 +312,26 @@ impl Channels {
     }
 }
 
-fn open_one(channel: Founded, folder: Folder, keys: &SeatKeys, mesh: Option<&Arc<Mesh>>, rejoins: bool) -> Result<Channel, Failure> {
+/// What this member knows of what it signed in a channel.
+fn past(others: &ConsortiumSettings, name: &str) -> Result<Past, Failure> {
+    match (others.founding.holds(name), others.rejoin.holds(name)) {
+        (false, false) => Ok(Past::Logged),
+        (true, false) => Ok(Past::Nothing),
+        (false, true) => Ok(Past::Unknown),
+        (true, true) => Err(Failure::bad_input(format!("in the channel {name} a member is founding or rejoins, not both"))),
+    }
+}
+
+fn open_one(channel: Founded, folder: Folder, keys: &SeatKeys, mesh: Option<&Arc<Mesh>>, past: Past) -> Result<Channel, Failure> {
+    let keys = keys.with_log(folder.make()?);
+    let log = folder.0.join(CONSENSUS_FOLDER);
+    let seat = mesh.map(|mesh| consortium::seat(mesh, &channel.genesis, &keys, log.clone(), past));
+    let orderer = MemberOrderer::new(&keys, &channel.genesis, log, seat);
+    open_by(channel, folder, keys, orderer)
+}
+
+fn open_by(channel: Founded, folder: Folder, keys: NodeKeys, orderer: impl Orderer) -> Result<Channel, Failure> {
     let Founded { name, genesis } = channel;
-    files::make_private_folder(&folder.0)?;
-    let keys = keys.with_log(folder.log_key()?);
-    let seat = mesh.map(|mesh| consortium::seat(mesh, &genesis, &keys, folder.0.join(CONSENSUS_FOLDER), rejoins));
-    let orderer = MemberOrderer::new(&keys, &genesis, seat);
     let opened = Node::open(folder.config(genesis), keys, orderer);
     let node = opened.map_err(|error| anyhow::Error::from(error).context(format!("the channel {name} cannot be opened")))?;
     Ok(Channel { name, node, folder: folder.0 })
@@ -389,12 +420,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rejoin_is_of_all_channels_or_of_those_that_are_named() {
-        let read = |text: &str| text.parse::<toml::Table>().expect("TOML")["rejoin"].clone().try_into::<Rejoin>().expect("a rejoin");
+    fn a_setting_is_for_all_channels_or_for_those_that_are_named() {
+        let read = |text: &str| text.parse::<toml::Table>().expect("TOML")["rejoin"].clone().try_into::<ChannelSet>().expect("a rejoin");
         let channels = [founded("entrepot/a", 1).expect("a name")];
         let (all, one) = (read("rejoin = true"), read("rejoin = ['a']"));
-        assert!(all.holds("a") && one.holds("a") && !one.holds("b") && !Rejoin::default().holds("a"));
-        assert!(one.check(&channels).is_ok() && all.check(&channels).is_ok());
-        assert!(read("rejoin = ['b']").check(&channels).is_err());
+        assert!(all.holds("a") && one.holds("a") && !one.holds("b") && !ChannelSet::default().holds("a"));
+        assert!(one.check("rejoin", &channels).is_ok() && all.check("rejoin", &channels).is_ok());
+        assert!(read("rejoin = ['b']").check("rejoin", &channels).is_err());
     }
 }

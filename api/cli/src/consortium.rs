@@ -1,16 +1,16 @@
 //! Seats in channels of several members, from settings: our keys, and where the others are. All channels share the links.
 
 use crate::{
-    channels::{Rejoin, SeatKeys, one_or_more},
+    channels::{ChannelSet, SeatKeys, one_or_more},
     exit::Failure,
     files,
 };
-use entrepot_chain_log::consortium::Genesis;
-use entrepot_chain_node::{ConsortiumConfig, Mesh, MeshConfig, NodeKeys, Seat, timeouts};
+use entrepot_chain_log::consortium::{Genesis, Member};
+use entrepot_chain_node::{ConsortiumConfig, Mesh, MeshConfig, NodeKeys, Past, Seat, timeouts};
 use entrepot_chain_statement::{Did, SigningKey};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -37,14 +37,17 @@ pub struct ConsortiumSettings {
     pub peers: Vec<Peer>,
     /// Follow the others past everything that this member may have signed before, then vote again: in all channels, or in those named.
     #[serde(default)]
-    pub rejoin: Rejoin,
+    pub rejoin: ChannelSet,
+    /// This member's keys are new: they never signed anything, in all channels or in those named. At the first start alone.
+    #[serde(default)]
+    pub founding: ChannelSet,
 }
 
 /// Another member.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
-    /// Its organisation, if it is a member by the genesis; else the transport key of its node.
+    /// Its organisation; its node is dialled under the key that the ledger knows of it.
     pub member: Did,
     /// `host:port` of its node.
     pub address: String,
@@ -63,15 +66,9 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
 /// Opens the links, over which every channel of these geneses speaks.
 pub async fn links(settings: &ConsortiumSettings, geneses: &[&Genesis], keys: &SeatKeys) -> Result<Arc<Mesh>, Failure> {
     let founders = || geneses.iter().flat_map(|genesis| &genesis.members);
-    let mut peers = BTreeMap::new();
-    for peer in &settings.peers {
-        // An organisation may have a node each for channels that know nothing of each other.
-        let nodes: BTreeSet<Did> =
-            founders().filter(|member| member.did == peer.member).map(|member| member.keys.transport.clone()).collect();
-        let nodes = if nodes.is_empty() { BTreeSet::from([peer.member.clone()]) } else { nodes };
-        peers.extend(nodes.into_iter().map(|node| (node, peer.address.clone())));
-    }
-    let missing = founders().filter(|member| member.keys.transport != keys.transport.did() && !peers.contains_key(&member.keys.transport));
+    let peers: BTreeMap<Did, String> = settings.peers.iter().map(|peer| (peer.member.clone(), peer.address.clone())).collect();
+    let ours = |member: &&Member| member.keys.consensus == keys.consensus.did();
+    let missing = founders().filter(|member| !ours(member) && !peers.contains_key(&member.did));
     missing.for_each(|member| tracing::warn!(member = %member.did, name = member.name, "`peers` does not say where this member is"));
     let key = SigningKey::from_seed(&keys.transport.seed());
     let mesh = Mesh::start(MeshConfig { key, listen: settings.listen, peers }).await;
@@ -81,13 +78,13 @@ pub async fn links(settings: &ConsortiumSettings, geneses: &[&Genesis], keys: &S
 }
 
 /// A seat that is taken as soon as the node opens. `folder` holds the consensus log, outside of what backups hold.
-pub fn seat(mesh: &Arc<Mesh>, genesis: &Genesis, keys: &NodeKeys, folder: PathBuf, rejoin: bool) -> Seat {
+pub fn seat(mesh: &Arc<Mesh>, genesis: &Genesis, keys: &NodeKeys, folder: PathBuf, past: Past) -> Seat {
     let config = ConsortiumConfig {
         genesis: genesis.digest(),
         key: SigningKey::from_seed(&keys.consensus.seed()),
         folder,
         timeouts: timeouts(PROPOSE_TIMEOUT, VOTE_TIMEOUT),
-        rejoin,
+        past,
     };
     Seat::new(config, mesh.clone(), keys.cosigning.did())
 }

@@ -13,11 +13,11 @@ use entrepot_chain_statement::{Did, Hash, SigningKey};
 use malachite_types::LinearTimeouts;
 use std::{
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 /// Work that waits for the ledger.
 const TASKS_MAX: usize = 64;
@@ -35,8 +35,21 @@ pub struct ConsortiumConfig {
     pub folder: PathBuf,
     /// How long a round's steps wait.
     pub timeouts: LinearTimeouts,
-    /// Follow the others past everything that an earlier life of this member may have signed, then vote again.
-    pub rejoin: bool,
+    /// What it knows of its past.
+    pub past: Past,
+}
+
+/// What a member knows of what it signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Past {
+    /// It is in the log. Where there is none, the member may be new or may have lost it, and is cautious; see `rejoin`.
+    #[default]
+    Logged,
+    /// Nothing: its keys were never used in this channel. It votes at once, however far the others are. Only who starts it can know this,
+    /// once: refused where there is a log or a block. If it is not true, the member may sign twice, and what it signed is evidence.
+    Nothing,
+    /// Not known. It follows the others past everything that it may have signed, then votes again.
+    Unknown,
 }
 
 /// Why a member cannot take part, or not any longer.
@@ -61,6 +74,24 @@ pub enum ConsortiumError {
     LogGone {
         /// The file.
         path: PathBuf,
+        /// Of the chain.
+        height: u64,
+    },
+    /// It was there before.
+    #[error(
+        "{path} shows that this member was started before: without --founding it knows what it signed, and with --rejoin it follows past it"
+    )]
+    NotFounding {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// It signed what is not decided here, so it is not for it alone to decide.
+    #[error(
+        "this member may have signed at height {signed}, while its chain ends at {height}: start it as a member of several ([consortium])"
+    )]
+    NotAlone {
+        /// The highest height of a signature.
+        signed: u64,
         /// Of the chain.
         height: u64,
     },
@@ -112,12 +143,14 @@ pub struct Consortium {
     tasks: mpsc::Receiver<Wanted>,
     /// Of the peer whose message the ledger works on.
     budget: Option<OwnedSemaphorePermit>,
+    follows: watch::Receiver<bool>,
     ended: Arc<Mutex<Option<String>>>,
 }
 
 impl Consortium {
     /// Takes part from where the ledger stands. Refuses if this member cannot know what it signed. One that has no log and no block yet
-    /// votes once enough others say that the channel has not got anywhere without it; see `rejoin`.
+    /// votes once enough others say that the channel has not got anywhere without it, or at once if it is told that its keys are new; see
+    /// `rejoin`.
     pub fn start(
         config: ConsortiumConfig,
         head: Committed,
@@ -130,7 +163,8 @@ impl Consortium {
         let (wanted, tasks) = mpsc::channel(TASKS_MAX);
         let ended = Arc::new(Mutex::new(None));
         let why = ended.clone();
-        let driver = Driver::new(config, head, archive, channel, wal, wanted, rejoin);
+        let (following, follows) = watch::channel(rejoin.is_some());
+        let driver = Driver::new(config, head, archive, channel, wal, wanted, (rejoin, following));
         // Its own thread: it waits for the disk between two messages, and nothing else may wait with it.
         let body = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -144,7 +178,7 @@ impl Consortium {
             }
         };
         thread::Builder::new().name("consensus".to_owned()).spawn(body).map_err(ConsortiumError::Thread)?;
-        Ok(Self { commands, tasks, budget: None, ended })
+        Ok(Self { commands, tasks, budget: None, follows, ended })
     }
 
     /// Something waits to be ordered.
@@ -155,6 +189,11 @@ impl Consortium {
     /// Encoded transactions, for those other members that are connected.
     pub fn tell(&self, transactions: Vec<Vec<u8>>) {
         let _stopped = self.commands.send(Command::Tell(transactions));
+    }
+
+    /// Whether it only follows, because it does not know what it signed.
+    pub fn follows(&self) -> watch::Receiver<bool> {
+        self.follows.clone()
     }
 
     /// Our cosignature of a checkpoint, for the other members.
@@ -178,25 +217,49 @@ impl Consortium {
     }
 }
 
+/// Keeps a log for a member that decides alone, and has nothing to note in it: what it signs is decided with the same write. So it can go on
+/// as one of several when others have joined, knowing that its chain is all that it signed.
+pub fn stand_alone(folder: &Path, height: u64) -> Result<(), ConsortiumError> {
+    let path = make_folder(folder)?;
+    let (wal, _) = Wal::open(&path)?;
+    if wal.height() > height {
+        return Err(ConsortiumError::NotAlone { signed: wal.height(), height });
+    }
+    Ok(())
+}
+
+/// The folder, durable; where its log is.
+fn make_folder(folder: &Path) -> Result<PathBuf, ConsortiumError> {
+    let failed = |source| ConsortiumError::Folder { path: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all()).map_err(failed)?;
+    Ok(folder.join(WAL_FILE))
+}
+
 /// The log and what it holds; a member that does not know what it signed follows for the moment.
 fn open(config: &ConsortiumConfig, head: &Committed) -> Result<(Wal, Vec<Record>, Option<Rejoin>), ConsortiumError> {
     let failed = |source| ConsortiumError::Folder { path: config.folder.clone(), source };
-    fs::create_dir_all(&config.folder).map_err(failed)?;
-    let (path, marker) = (config.folder.join(WAL_FILE), config.folder.join(REJOINING_FILE));
+    let (path, marker) = (make_folder(&config.folder)?, config.folder.join(REJOINING_FILE));
     let is_member = head.members.by_consensus_key(&config.key.did()).is_some();
     let (others, quorum) = (head.members.as_slice().len() - usize::from(is_member), head.members.quorum());
-    let forgets = config.rejoin && !marker.exists();
+    let (is_new, rejoins) = (config.past == Past::Nothing, config.past == Past::Unknown);
+    if is_new && (marker.exists() || Wal::exists(&path) || head.height > 0) {
+        return Err(ConsortiumError::NotFounding { path: config.folder.clone() });
+    }
+    let forgets = rejoins && !marker.exists();
     if forgets && is_member && (1..quorum).contains(&others) {
         return Err(ConsortiumError::CannotRejoin { others, quorum });
     }
-    if !marker.exists() && !config.rejoin && Wal::exists(&path) {
+    if is_new || (!marker.exists() && !rejoins && Wal::exists(&path)) {
         let (wal, records) = Wal::open(&path)?;
         if wal.height() > head.height.saturating_add(1) {
             return Err(ConsortiumError::OldChain { signed: wal.height(), height: head.height });
         }
-        return Ok((wal, records, None));
+        // With other keys than the log's it decides nothing yet, and was silent at this height.
+        return Ok((wal, if is_member { records } else { Vec::new() }, None));
     }
-    if !marker.exists() && !config.rejoin && head.height > 0 && is_member {
+    if !marker.exists() && !rejoins && head.height > 0 && is_member {
         return Err(ConsortiumError::LogGone { path, height: head.height });
     }
     // The lock comes first, then the note that it only follows; only then may what it said be forgotten.
@@ -205,8 +268,8 @@ fn open(config: &ConsortiumConfig, head: &Committed) -> Result<(Wal, Vec<Record>
     if others == 0 && signed > head.height.saturating_add(1) {
         return Err(ConsortiumError::OldChain { signed, height: head.height });
     }
-    if config.rejoin || !marker.exists() {
-        rejoin::put_down(&marker, !config.rejoin).map_err(failed)?;
+    if rejoins || !marker.exists() {
+        rejoin::put_down(&marker, !rejoins).map_err(failed)?;
     }
     wal.begin(signed)?;
     wal.sync_all()?;

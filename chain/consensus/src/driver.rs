@@ -9,7 +9,7 @@ use crate::{
     early::Early,
     gossip,
     host::{Host, Output},
-    mesh::{Channel, Heard},
+    mesh::{Admitted, Channel, Heard},
     rejoin::Rejoin,
     replies::{Replies, Reply},
     serve,
@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot, watch},
     time::{Instant, sleep_until},
 };
 
@@ -74,6 +74,7 @@ pub struct Driver {
     heights: BTreeMap<Did, u64>,
     catch_up: CatchUp,
     rejoin: Option<Rejoin>,
+    following: watch::Sender<bool>,
     replies: Replies,
     /// Those who asked for blocks, in turn.
     asked: VecDeque<(Did, u64)>,
@@ -87,7 +88,7 @@ impl Driver {
         channel: Channel,
         wal: Wal,
         tasks: mpsc::Sender<Wanted>,
-        rejoin: Option<Rejoin>,
+        (rejoin, following): (Option<Rejoin>, watch::Sender<bool>),
     ) -> Self {
         let host = Host::new(config.genesis, config.key.clone(), config.timeouts);
         Self {
@@ -111,6 +112,7 @@ impl Driver {
             heights: BTreeMap::new(),
             catch_up: CatchUp::default(),
             rejoin,
+            following,
             replies: Replies::default(),
             asked: VecDeque::new(),
             config,
@@ -172,9 +174,9 @@ impl Driver {
     fn admit(&mut self) {
         let members = self.head.members.as_slice().iter().chain(self.head.upcoming.as_slice());
         let others = members.filter(|member| member.keys.consensus != self.us);
-        let admitted: BTreeSet<_> = others.map(|member| member.keys.transport.clone()).collect();
-        self.heights.retain(|peer, _| admitted.contains(peer));
-        self.admitted.clone_from(&admitted);
+        let admitted: Admitted = others.map(|member| (member.keys.transport.clone(), member.did.clone())).collect();
+        self.heights.retain(|peer, _| admitted.contains_key(peer));
+        self.admitted = admitted.keys().cloned().collect();
         self.channel.admit(admitted);
     }
 
@@ -226,6 +228,7 @@ impl Driver {
         self.wal.sync_all()?;
         rejoin.finish().map_err(failed)?;
         self.rejoin = None;
+        self.following.send_replace(false);
         self.open = false;
         self.timers.clear();
         Ok(())

@@ -26,7 +26,7 @@ pub mod task;
 pub mod wal;
 pub mod wire;
 
-pub use consortium::{Consortium, ConsortiumConfig, ConsortiumError};
+pub use consortium::{Consortium, ConsortiumConfig, ConsortiumError, Past, stand_alone};
 pub use context::{Address, Chain, Height};
 pub use host::{Fault, Host, Output, timeouts};
 pub use mesh::{Mesh, MeshConfig, MeshError};

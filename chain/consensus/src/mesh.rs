@@ -1,7 +1,8 @@
 //! Links between the nodes of members: one port and one pair of connections a pair of nodes, for all channels.
 //!
 //! Each node dials every other and speaks on the connection that it dialled; on those that it accepted it listens. Keys are the transport
-//! keys of the members; a key that no channel admits is refused in the TLS handshake, before it has said or heard a byte of ours. A frame
+//! keys of the members, as the ledger knows them now: where a member is, is told once, by its organisation, and a new key is dialled at the
+//! same place. A key that no channel admits is refused in the TLS handshake, before it has said or heard a byte of ours. A frame
 //! names its channel by the digest of the genesis, and is looked at only if *that* channel admits the sender. Empty frames, both
 //! ways, show that a silent peer is alive. Nothing is promised about delivery: what a lost frame carried is asked for again by whoever misses it.
 //!
@@ -27,6 +28,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
     time::{sleep, timeout},
@@ -80,9 +82,12 @@ pub struct MeshConfig {
     pub key: SigningKey,
     /// Where it is dialled.
     pub listen: SocketAddr,
-    /// Where the others are, as `host:port`, by their transport keys.
+    /// Where the others are, as `host:port`, by their organisations or their transport keys.
     pub peers: BTreeMap<Did, String>,
 }
+
+/// Transport keys that may speak on a channel, and whose they are.
+pub type Admitted = BTreeMap<Did, Did>;
 
 /// What a channel hears.
 #[derive(Debug)]
@@ -104,12 +109,19 @@ pub enum Heard {
 pub struct Mesh {
     shared: Arc<Shared>,
     address: SocketAddr,
-    tasks: Vec<AbortHandle>,
+    accepting: AbortHandle,
 }
 
 struct Shared {
     channels: RwLock<HashMap<Hash, Member>>,
-    outgoing: BTreeMap<Did, Outgoing>,
+    identity: Identity,
+    /// Where to dial, by organisation or transport key.
+    places: BTreeMap<Did, String>,
+    /// Connections are dialled there, whoever asks for them.
+    runtime: Handle,
+    outgoing: RwLock<BTreeMap<Did, Outgoing>>,
+    /// Who changes whom a channel admits: one at a time.
+    admitting: Mutex<()>,
     /// Connections that were accepted, by key: a newer one takes the place of the one before.
     accepted: Mutex<HashMap<Did, AbortHandle>>,
     /// What of each peer waits to be looked at, whichever of its connections it came by.
@@ -126,7 +138,8 @@ struct Member {
 struct Outgoing {
     queue: mpsc::UnboundedSender<(Bytes, OwnedSemaphorePermit)>,
     budget: Arc<Semaphore>,
-    connected: AtomicBool,
+    connected: Arc<AtomicBool>,
+    dialling: AbortHandle,
 }
 
 /// A channel's handle on the links.
@@ -153,6 +166,40 @@ impl Shared {
         incoming.entry(peer.clone()).or_insert_with(|| Arc::new(Semaphore::new(BUDGET))).clone()
     }
 
+    /// Looks at what is known of the way to a peer.
+    fn way<T>(&self, peer: &Did, look: impl FnOnce(&Outgoing) -> T) -> Option<T> {
+        self.outgoing.read().unwrap_or_else(PoisonError::into_inner).get(peer).map(look)
+    }
+
+    fn is_connected(&self, peer: &Did) -> bool {
+        self.way(peer, Outgoing::is_connected).unwrap_or_default()
+    }
+
+    /// Dials those of them whose place is known, and nobody whom no channel admits.
+    fn dial(self: &Arc<Self>, admitted: &Admitted) {
+        let mut outgoing = self.outgoing.write().unwrap_or_else(PoisonError::into_inner);
+        outgoing.retain(|peer, _| self.admits(peer));
+        for (peer, organisation) in admitted {
+            let Some(at) = self.places.get(organisation).or_else(|| self.places.get(peer)) else { continue };
+            if outgoing.contains_key(peer) {
+                continue;
+            }
+            let connector = match self.identity.client(peer) {
+                Ok(config) => TlsConnector::from(config),
+                Err(error) => {
+                    tracing::error!(%peer, %error, "a member cannot be dialled");
+                    continue;
+                }
+            };
+            let (queue, waiting) = mpsc::unbounded_channel();
+            let connected = Arc::new(AtomicBool::new(false));
+            let speaker =
+                Speaker { peer: peer.clone(), at: at.clone(), connector, shared: Arc::downgrade(self), connected: connected.clone() };
+            let dialling = self.runtime.spawn(speaker.run(waiting)).abort_handle();
+            outgoing.insert(peer.clone(), Outgoing { queue, budget: Arc::new(Semaphore::new(BUDGET)), connected, dialling });
+        }
+    }
+
     fn connected(&self, peer: &Did) {
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
         for channel in channels.values().filter(|channel| channel.admitted.contains(peer)) {
@@ -163,29 +210,25 @@ impl Shared {
 }
 
 impl Mesh {
-    /// Listens, and dials the peers that a channel admits.
+    /// Listens; peers are dialled once a channel admits them.
     pub async fn start(config: MeshConfig) -> Result<Self, MeshError> {
         let failed = |source| MeshError::Listen { listen: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let identity = Arc::new(Identity::of(&config.key, PROTOCOL)?);
-        let (mut outgoing, mut queues) = (BTreeMap::new(), Vec::new());
-        for (peer, at) in config.peers.into_iter().filter(|(peer, _)| *peer != config.key.did()) {
-            let (queue, waiting) = mpsc::unbounded_channel();
-            let budget = Arc::new(Semaphore::new(BUDGET));
-            outgoing.insert(peer.clone(), Outgoing { queue, budget, connected: false.into() });
-            queues.push((peer, at, waiting));
-        }
-        let shared = Arc::new(Shared { channels: RwLock::default(), outgoing, accepted: Mutex::default(), incoming: Mutex::default() });
+        let shared = Arc::new(Shared {
+            channels: RwLock::default(),
+            identity: Identity::of(&config.key, PROTOCOL)?,
+            places: config.peers,
+            runtime: Handle::current(),
+            outgoing: RwLock::default(),
+            admitting: Mutex::default(),
+            accepted: Mutex::default(),
+            incoming: Mutex::default(),
+        });
         let admits = Arc::downgrade(&shared);
-        let server = identity.server(move |key| admits.upgrade().is_some_and(|shared| shared.admits(key)))?;
-        let mut tasks = vec![tokio::spawn(accept(listener, TlsAcceptor::from(server), Arc::downgrade(&shared))).abort_handle()];
-        for (peer, at, waiting) in queues {
-            let connector = TlsConnector::from(identity.client(&peer)?);
-            let speaker = Speaker { peer, at, connector, shared: Arc::downgrade(&shared) };
-            tasks.push(tokio::spawn(speaker.run(waiting)).abort_handle());
-        }
-        Ok(Self { shared, address, tasks })
+        let server = shared.identity.server(move |key| admits.upgrade().is_some_and(|shared| shared.admits(key)))?;
+        let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(server), Arc::downgrade(&shared))).abort_handle();
+        Ok(Self { shared, address, accepting })
     }
 
     /// Where it listens.
@@ -195,11 +238,12 @@ impl Mesh {
 
     /// The peers that can be spoken to.
     pub fn connected(&self) -> BTreeSet<Did> {
-        self.shared.outgoing.iter().filter(|(_, outgoing)| outgoing.is_connected()).map(|(peer, _)| peer.clone()).collect()
+        let outgoing = self.shared.outgoing.read().unwrap_or_else(PoisonError::into_inner);
+        outgoing.iter().filter(|(_, outgoing)| outgoing.is_connected()).map(|(peer, _)| peer.clone()).collect()
     }
 
     /// Opens a channel, by the digest of its genesis, to these transport keys.
-    pub fn open(&self, genesis: Hash, admitted: BTreeSet<Did>) -> (Channel, mpsc::Receiver<Heard>) {
+    pub fn open(&self, genesis: Hash, admitted: Admitted) -> (Channel, mpsc::Receiver<Heard>) {
         let (heard, incoming) = mpsc::channel(INCOMING_MAX);
         let channel = Channel { genesis, shared: self.shared.clone(), heard: heard.downgrade() };
         self.shared.channels.write().unwrap_or_else(PoisonError::into_inner).insert(genesis, Member { admitted: BTreeSet::new(), heard });
@@ -210,23 +254,25 @@ impl Mesh {
 
 impl Drop for Mesh {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
+        self.accepting.abort();
+        self.shared.outgoing.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.shared.accepted.lock().unwrap_or_else(PoisonError::into_inner).drain().for_each(|(_, task)| task.abort());
     }
 }
 
 impl Channel {
     /// From now on these transport keys, and no others, are spoken to and listened to.
-    pub fn admit(&self, admitted: BTreeSet<Did>) {
+    pub fn admit(&self, admitted: Admitted) {
+        let _one = self.shared.admitting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut channels = self.shared.channels.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get_mut(&self.genesis) {
-            let is_there = |peer: &&Did| self.shared.outgoing.get(*peer).is_some_and(Outgoing::is_connected);
-            for peer in admitted.difference(&channel.admitted).filter(is_there) {
+            for peer in admitted.keys().filter(|peer| !channel.admitted.contains(*peer) && self.shared.is_connected(peer)) {
                 let _full = channel.heard.try_send(Heard::Connected(peer.clone()));
             }
-            channel.admitted = admitted;
+            channel.admitted = admitted.keys().cloned().collect();
         }
         drop(channels);
+        self.shared.dial(&admitted);
         let mut accepted = self.shared.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         accepted.retain(|key, task| {
             let stays = self.shared.admits(key);
@@ -245,8 +291,7 @@ impl Channel {
     pub fn connected(&self) -> BTreeSet<Did> {
         let channels = self.shared.channels.read().unwrap_or_else(PoisonError::into_inner);
         let Some(channel) = channels.get(&self.genesis) else { return BTreeSet::new() };
-        let up = |peer: &&Did| self.shared.outgoing.get(*peer).is_some_and(Outgoing::is_connected);
-        channel.admitted.iter().filter(up).cloned().collect()
+        channel.admitted.iter().filter(|peer| self.shared.is_connected(peer)).cloned().collect()
     }
 
     /// Says this to a peer, if it is there and admitted. It may never arrive.
@@ -268,8 +313,8 @@ impl Channel {
     fn pass_on<'a>(&self, to: impl IntoIterator<Item = &'a Did>, message: &Message, reserve: usize) {
         let frame = Bytes::from([&self.genesis.0[..], &message.encode()].concat());
         for peer in to {
-            if let (Some(outgoing), true) = (self.shared.outgoing.get(peer), self.shared.listener(&self.genesis, peer).is_some()) {
-                outgoing.push(frame.clone(), reserve);
+            if self.shared.listener(&self.genesis, peer).is_some() {
+                self.shared.way(peer, |outgoing| outgoing.push(frame.clone(), reserve));
             }
         }
     }
@@ -289,6 +334,12 @@ impl Drop for Channel {
 
 fn units(bytes: usize) -> u32 {
     u32::try_from(1 + bytes / UNIT_BYTES).unwrap_or(u32::MAX)
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.dialling.abort();
+    }
 }
 
 impl Outgoing {

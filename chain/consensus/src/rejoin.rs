@@ -10,7 +10,7 @@
 //!
 //! If the old log could be read, the height in it is a bound as well. A claim counts as it was first made: the others go on meanwhile.
 //!
-//! A member whose log is not there, and whose chain does not reach the height at which it comes to decide, may be new, or may have lost log
+//! A member that is told that its keys were never used (`Past::Nothing`) has nothing to wait for. Otherwise: one whose log is not there, and whose chain does not reach the height at which it comes to decide, may be new, or may have lost log
 //! and chain together; it cannot tell. It votes at once if of the others enough to decide with it know of nothing past that height, and
 //! otherwise follows as above. What that leaves open: a member that lost everything may sign anew at the two heights after that one, in a
 //! channel that had not got any further when it came back.
@@ -27,8 +27,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// So long the others may take to hear us and to say where they are, when a new member could decide with those that did: whoever hears of
-/// a new channel only after its first block has to follow for two.
+/// So long the others may take to hear us and to say where they are, when a new member that was not told so could decide with those that
+/// did: whoever hears of a new channel only after its first block has to follow for two.
 const FOUNDING_PATIENCE: Duration = Duration::from_secs(10);
 /// How a marker file begins that a new member put down; the height follows, once it is known.
 const JOINS: &str = "joins at ";

@@ -7,7 +7,7 @@ mod jobs;
 use entrepot_benches::{Figure, Machine, cores};
 use entrepot_chain_ledger::{LeafTransaction, Outcome, Transaction};
 use entrepot_chain_log::consortium::{Genesis, Member, MemberKeys, MemberRole, Members, VotingRule};
-use entrepot_chain_node::{ConsortiumConfig, Mesh, MeshConfig, Node, NodeConfig, NodeKeys, Seat, timeouts};
+use entrepot_chain_node::{ConsortiumConfig, Mesh, MeshConfig, Node, NodeConfig, NodeKeys, Past, Seat, timeouts};
 use entrepot_chain_statement::{Did, Hash, SigningKey, Timestamp};
 use futures::future::join_all;
 use jobs::{key, leaf};
@@ -60,13 +60,13 @@ impl Cluster {
         let mut cluster = Self { folder: tempfile::tempdir().expect("a folder"), addresses, nodes: Vec::new() };
         drop(held);
         for of in 0..MEMBERS {
-            let node = cluster.open(of, false).await;
+            let node = cluster.open(of, Past::Nothing).await;
             cluster.nodes.push(node);
         }
         cluster
     }
 
-    async fn open(&self, of: u8, rejoin: bool) -> Node {
+    async fn open(&self, of: u8, past: Past) -> Node {
         let (keys, genesis) = (keys(of), genesis());
         let peers: BTreeMap<Did, String> =
             (0..MEMBERS).map(|of| (self::keys(of).transport.did(), self.addresses[usize::from(of)].to_string())).collect();
@@ -78,7 +78,7 @@ impl Cluster {
             key: self::keys(of).consensus,
             folder: folder.join("consensus"),
             timeouts: timeouts(TIMEOUT, TIMEOUT / 2),
-            rejoin,
+            past,
         };
         let seat = Seat::new(config, Arc::new(mesh), keys.cosigning.did());
         fs::create_dir_all(&folder).expect("a folder");
@@ -174,7 +174,7 @@ async fn catch_up(blocks: usize) -> (f64, u64) {
     }
     fs::remove_dir_all(cluster.folder.path().join(lost.to_string())).expect("the folder is let go of");
     let start = Instant::now();
-    let again = cluster.open(lost, true).await;
+    let again = cluster.open(lost, Past::Unknown).await;
     cluster.nodes.push(again);
     cluster.reach(lost, height).await;
     let seconds = start.elapsed().as_secs_f64();

@@ -22,7 +22,7 @@ mod writer;
 
 pub use backup::restore;
 pub use entrepot_chain_consensus::{
-    Archive, ArchiveError, Committed, ConsortiumConfig, Drafted, Mesh, MeshConfig, MeshError, Task, timeouts,
+    Archive, ArchiveError, Committed, ConsortiumConfig, Drafted, Mesh, MeshConfig, MeshError, Past, Task, timeouts,
 };
 pub use error::NodeError;
 pub use explore::{BlockSummary, DecidedTransaction, Evidence, MembersStep, Place, StateEntry, TransactionVerdict};

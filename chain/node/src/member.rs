@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use entrepot_chain_consensus::{Archive, Committed, Task};
 use entrepot_chain_log::consortium::{Genesis, Members};
 use entrepot_chain_statement::Did;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
+use tokio::sync::watch;
 
 /// Decides alone if the members are this one and no other when the node opens, else by consensus.
 pub struct MemberOrderer {
@@ -18,9 +19,10 @@ pub struct MemberOrderer {
 }
 
 impl MemberOrderer {
-    /// In the channel with this genesis. Without a seat a channel of several members is refused.
-    pub fn new(keys: &NodeKeys, genesis: &Genesis, seat: Option<Seat>) -> Self {
-        Self { consensus: keys.consensus.did(), alone: keys.sole_member(genesis), seat }
+    /// In the channel with this genesis. `log` is the consensus log's folder, the same as the seat's: a member that is alone keeps an empty
+    /// one. Without a seat a channel of several members is refused.
+    pub fn new(keys: &NodeKeys, genesis: &Genesis, log: PathBuf, seat: Option<Seat>) -> Self {
+        Self { consensus: keys.consensus.did(), alone: keys.sole_member(genesis).with_log(log), seat }
     }
 
     fn is_alone_among(&self, members: &Members) -> bool {
@@ -45,8 +47,12 @@ impl Orderer for MemberOrderer {
         self.orderer().begin(head, archive)
     }
 
-    fn offer(&mut self, fresh: Vec<Vec<u8>>) {
-        self.orderer().offer(fresh);
+    fn offer(&mut self) {
+        self.orderer().offer();
+    }
+
+    fn tell(&mut self, transactions: Vec<Vec<u8>>) {
+        self.orderer().tell(transactions);
     }
 
     fn cosigned(&mut self, size: u64, line: String) {
@@ -59,5 +65,9 @@ impl Orderer for MemberOrderer {
 
     fn gossips(&self) -> bool {
         self.seat.is_some()
+    }
+
+    fn follows(&self) -> watch::Receiver<bool> {
+        self.seat.as_ref().map_or_else(|| self.alone.follows(), Orderer::follows)
     }
 }

@@ -92,6 +92,7 @@ pub enum CosignatureAnswer {
 pub struct Node {
     pub(crate) shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,
+    follows: watch::Receiver<bool>,
 }
 
 impl Node {
@@ -102,10 +103,11 @@ impl Node {
         let head = committed(&state, false);
         let shared = Arc::new(shared);
         orderer.begin(head, Arc::new(Archived(Arc::downgrade(&shared))))?;
+        let follows = orderer.follows();
         tracing::info!(origin = shared.origin(), height = state.height(), log_size = state.log_size(), "the chain is open");
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         Writer::new(shared.clone(), orderer, state, queue).start();
-        Ok(Self { shared, requests })
+        Ok(Self { shared, requests, follows })
     }
 
     /// Submits transactions, at most [`BLOCK_TRANSACTIONS_MAX`], in this order; answers once every outcome is durable. What is not in turn
@@ -151,6 +153,11 @@ impl Node {
             // An error means that the writer is gone already.
             let _gone = closed.await;
         }
+    }
+
+    /// Whether its member only follows for the moment, because it cannot know what it signed.
+    pub fn follows(&self) -> bool {
+        *self.follows.borrow()
     }
 
     /// Why the node answers no submissions any more; none while it does.

@@ -5,14 +5,13 @@
 
 use crate::store::described;
 use async_trait::async_trait;
-use entrepot_chain_consensus::{Archive, Committed, Consortium, ConsortiumConfig, ConsortiumError, Drafted, Mesh, Task, host::header_hash};
+use entrepot_chain_consensus::{
+    Archive, Committed, Consortium, ConsortiumConfig, ConsortiumError, Drafted, Mesh, Task, host::header_hash, stand_alone,
+};
 use entrepot_chain_log::consortium::{CommitCertificate, VoteKind, vote_message};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
-use tokio::sync::oneshot;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use tokio::sync::{oneshot, watch};
 
 /// The orderer cannot go on.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -48,12 +47,18 @@ pub trait Orderer: Send + 'static {
     fn gossips(&self) -> bool {
         true
     }
+
+    /// Whether this member only follows for the moment, because it cannot know what it signed. Asked once it has begun.
+    fn follows(&self) -> watch::Receiver<bool> {
+        watch::channel(false).1
+    }
 }
 
-/// A channel of one member, which decides alone: what it drafts is decided.
+/// A channel of one member, which decides alone: what it drafts is decided. Once others have joined it decides nothing more.
 pub struct SoleMember {
     key: SigningKey,
     genesis: Hash,
+    log: Option<PathBuf>,
     height: u64,
     offered: bool,
     waits: Waits,
@@ -69,7 +74,12 @@ enum Waits {
 impl SoleMember {
     /// Decides with this consensus key in the channel with this genesis digest.
     pub fn new(key: SigningKey, genesis: Hash) -> Self {
-        Self { key, genesis, height: 0, offered: false, waits: Waits::No }
+        Self { key, genesis, log: None, height: 0, offered: false, waits: Waits::No }
+    }
+
+    /// Keeps the folder of a consensus log from now on, with which a [`Seat`] can go on once others have joined.
+    pub fn with_log(self, folder: PathBuf) -> Self {
+        Self { log: Some(folder), ..self }
     }
 
     /// This key must be the one that decides on the next block.
@@ -84,7 +94,8 @@ impl SoleMember {
                 self.key.did()
             ))),
             members => Err(OrdererError(format!(
-                "the channel has {} members from block {} on: run its nodes as a consortium",
+                "the channel has {} members from block {} on, and none of them decides alone: restart with [consortium], naming this \
+                 channel's genesis file and where the others are",
                 members.len(),
                 head.height + 1
             ))),
@@ -101,7 +112,8 @@ impl SoleMember {
 #[async_trait]
 impl Orderer for SoleMember {
     fn begin(&mut self, head: Committed, _archive: Arc<dyn Archive>) -> Result<(), OrdererError> {
-        self.stand(&head)
+        self.stand(&head)?;
+        self.log.as_ref().map_or(Ok(()), |folder| stand_alone(folder, head.height)).map_err(OrdererError::from)
     }
 
     fn offer(&mut self) {
@@ -198,7 +210,7 @@ impl Orderer for Seat {
     fn begin(&mut self, head: Committed, archive: Arc<dyn Archive>) -> Result<(), OrdererError> {
         let Taken::NotYet(config) = &mut self.taken else { return Err(OrdererError("the seat is taken".to_owned())) };
         let config = config.take().ok_or_else(|| OrdererError("the seat could not be taken before".to_owned()))?;
-        let (channel, heard) = self.mesh.open(config.genesis, BTreeSet::new());
+        let (channel, heard) = self.mesh.open(config.genesis, BTreeMap::new());
         self.taken = Taken::Yes(Consortium::start(*config, head, archive, channel, heard)?);
         Ok(())
     }
@@ -218,6 +230,13 @@ impl Orderer for Seat {
     fn cosigned(&mut self, size: u64, line: String) {
         if let Taken::Yes(consortium) = &self.taken {
             consortium.cosigned(size, self.cosigning.clone(), line);
+        }
+    }
+
+    fn follows(&self) -> watch::Receiver<bool> {
+        match &self.taken {
+            Taken::Yes(consortium) => consortium.follows(),
+            Taken::NotYet(_) => watch::channel(false).1,
         }
     }
 

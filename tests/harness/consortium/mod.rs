@@ -71,9 +71,6 @@ impl Consortium {
         for node in &mut consortium.nodes {
             node.ready().await;
         }
-        for seat in &consortium.seats[..roles.len()] {
-            wait("a founder does not begin to vote", async || (!seat.follows()).then_some(())).await;
-        }
         consortium
     }
 
@@ -82,15 +79,10 @@ impl Consortium {
         self.home.path()
     }
 
-    /// Whom a node dials: members of the genesis by their organisation, others by the transport key of their node.
+    /// Whom a node dials, by their organisations.
     pub fn peers(&self, at: usize) -> Vec<(String, String)> {
-        let founders = Genesis::from_json(&fs::read(&self.genesis).expect("a genesis")).expect("a genesis").members;
         let others = self.seats.iter().enumerate().filter(|(to, _)| *to != at);
-        let name = |seat: &Seat| {
-            let same = founders.iter().any(|founder| founder.keys.transport == seat.member.keys.transport);
-            if same { seat.member.did.to_string() } else { seat.member.keys.transport.to_string() }
-        };
-        others.map(|(to, seat)| (name(seat), self.links[&(at, to)].address().to_owned())).collect()
+        others.map(|(to, seat)| (seat.member.did.to_string(), self.links[&(at, to)].address().to_owned())).collect()
     }
 
     /// Cuts a node off from all others, or brings it back.

@@ -106,7 +106,8 @@ impl Node {
         let config = seat.folder.join("node.toml");
         configure(&config, seat, geneses, peers);
         let log = seat.folder.join("log");
-        let process = Process::start(&seat.member.name, &["node", "--config", &text(&config)], &log, None);
+        // Its keys were made for this.
+        let process = Process::start(&seat.member.name, &["node", "--founding", "--config", &text(&config)], &log, None);
         Self { process, config, session: Session::anonymous(&format!("http://{}", seat.rest)), seat: seat.clone() }
     }
 

@@ -2,6 +2,7 @@
 
 mod channels;
 mod faults;
+mod growing;
 mod kills;
 mod membership;
 mod refusals;

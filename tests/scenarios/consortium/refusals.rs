@@ -1,7 +1,7 @@
 //! A node that cannot do its work ends with a sentence that says what to do; it never goes on halfway.
 
 use super::ALL;
-use entrepot_tests::consortium::{AGREEMENT_MAX, CHANNEL, Consortium, Node, text};
+use entrepot_tests::consortium::{AGREEMENT_MAX, CHANNEL, Consortium, Node, text, wait};
 use std::{fs, path::Path, process::Command, time::Instant};
 
 /// Bytes of the consensus log's header, and of the header of each record.
@@ -61,7 +61,9 @@ async fn a_member_whose_consensus_log_is_damaged_or_gone_signs_nothing_until_it_
 /// Starts it with `--rejoin`; it follows, then its votes are needed.
 async fn rejoin(consortium: &mut Consortium, at: usize) {
     consortium.nodes[at].rejoin();
-    consortium.nodes[at].ready().await;
+    let health = wait("it does not answer", async || consortium.nodes[at].get("/v1/chain/health").await).await;
+    assert_eq!(health["following"], true);
+    assert!(consortium.nodes[at].get("/readyz").await.is_none(), "it says that it is ready");
     // It votes again once blocks were decided without it.
     let deadline = Instant::now() + AGREEMENT_MAX;
     while consortium.seats[at].follows() {

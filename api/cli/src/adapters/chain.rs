@@ -211,7 +211,7 @@ impl ChainReader for NodeChain {
         let (members, cosigner) = (self.node.members(), self.node.validator_vkey().key().clone());
         let own = members.as_slice().iter().find(|member| member.keys.cosigning == cosigner).map(|member| member.did.clone());
         let peers = self.peers(own.as_ref());
-        Ok(Health { height: self.node.head().height, member: own, failure: self.node.failure(), peers })
+        Ok(Health { height: self.node.head().height, member: own, following: self.node.follows(), failure: self.node.failure(), peers })
     }
 
     async fn submit(&self, encoded: Vec<u8>, wait: Duration) -> Result<Submitted, SubmitError> {

@@ -118,7 +118,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
 /// Enrols and approves the first operator of a data folder.
 pub async fn bootstrap(settings: &Settings, enrolment: &Path) -> Result<String, Failure> {
     let envelope = Envelope::from_json(&files::read(enrolment)?).map_err(Failure::bad_input)?;
-    let exchange = Exchange::open(settings).await?;
+    let exchange = Exchange::open_aside(settings).await?;
     let row = bootstrap_operator(&exchange.market, &envelope).await.map_err(Failure::bad_input);
     exchange.close().await;
     Ok(row?.did.to_string())

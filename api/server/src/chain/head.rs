@@ -67,9 +67,11 @@ pub(super) async fn genesis(chain: ChainState) -> Result<Json<Genesis>, Problem>
 pub(super) struct HealthBody {
     /// Of its last block, decimal.
     height: String,
-    /// did:key of the member whose validator it is; absent if it only follows.
+    /// did:key of the member whose validator it is; absent if it is nobody's, or not yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<String>,
+    /// Its member does not vote for the moment: it cannot know what it signed, and follows the others past it.
+    following: bool,
     /// Why it answers no submissions any more; absent while it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
@@ -120,6 +122,7 @@ pub(super) async fn health(chain: ChainState) -> Result<Json<HealthBody>, Proble
     Ok(Json(HealthBody {
         height: health.height.to_string(),
         member: health.member.map(|member| member.to_string()),
+        following: health.following,
         failure: health.failure,
         peers_connected: peers.iter().filter(|peer| peer.connected).count(),
         peers,

@@ -16,6 +16,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use entrepot_exchange_domain::RefusalKind;
 use rustls::ServerConfig;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -71,7 +72,8 @@ pub async fn serve_node(
     Ok(())
 }
 
-/// Whether the node can work: each channel's chain answers and takes submissions.
+/// Whether the node can work: each channel's chain answers, takes submissions, and its member votes. A node whose member follows the others past
+/// what it may have signed says `following`: whoever restarts nodes in turn waits for it. One that is nobody's node, or not yet, is ready.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -83,6 +85,7 @@ pub async fn serve_node(
     ),
 )]
 async fn readyz(State(state): State<NodeState>) -> Result<&'static str, Problem> {
+    let mut following = None;
     for channel in state.channels.iter() {
         let name = &channel.name;
         let health = channel.chain.reader().health().await;
@@ -90,6 +93,14 @@ async fn readyz(State(state): State<NodeState>) -> Result<&'static str, Problem>
         if let Some(why) = health.failure {
             return Err(not_ready(&format!("the channel {name} has stopped: {why}"), &std::io::Error::other(why)));
         }
+        if health.following {
+            following.get_or_insert(name);
+        }
+    }
+    if let Some(name) = following {
+        let detail = format!("the node's member does not vote yet in the channel {name}");
+        return Err(Problem::new(RefusalKind::Unavailable, "following", detail)
+            .hint("it votes once the others have decided what an earlier life of it may have signed; reading and submitting work"));
     }
     Ok("ready\n")
 }

@@ -208,8 +208,10 @@ pub struct EvidenceRecord {
 pub struct Health {
     /// Its last block.
     pub height: u64,
-    /// The member whose validator it is; none if it only follows.
+    /// The member whose validator it is; none if it is nobody's (yet).
     pub member: Option<Did>,
+    /// The member does not vote for the moment: it cannot know what it signed, and follows the others past it.
+    pub following: bool,
     /// Why it answers no submissions any more; none while it does.
     pub failure: Option<String>,
     /// The other members, as this node sees them.

@@ -72,6 +72,7 @@ pub struct MemoryChain {
     heights: watch::Sender<u64>,
     down: AtomicBool,
     halted: AtomicBool,
+    following: AtomicBool,
     first_height: AtomicU64,
 }
 
@@ -107,6 +108,7 @@ impl Default for MemoryChain {
             heights: watch::Sender::new(0),
             down: AtomicBool::new(false),
             halted: AtomicBool::new(false),
+            following: AtomicBool::new(false),
             first_height: AtomicU64::new(1),
         }
     }
@@ -143,6 +145,10 @@ impl MemoryChain {
     }
 
     /// From now on nothing is decided unless a test says so.
+    pub fn set_following(&self, following: bool) {
+        self.following.store(following, Ordering::Relaxed);
+    }
+
     pub fn set_halted(&self, halted: bool) {
         self.halted.store(halted, Ordering::Relaxed);
     }
@@ -325,7 +331,7 @@ impl ChainReader for MemoryChain {
         };
         let failure = self.halted.load(Ordering::Relaxed).then(|| "a write failed".to_owned());
         let peers = vec![peer(2, Connection::Open), peer(3, Connection::Open), peer(4, Connection::None)];
-        Ok(Health { height, member: Some(member(1).did), failure, peers })
+        Ok(Health { height, member: Some(member(1).did), following: self.following.load(Ordering::Relaxed), failure, peers })
     }
     async fn submit(&self, encoded: Vec<u8>, wait: Duration) -> Result<Submitted, SubmitError> {
         let malformed = |why: &str| SubmitError::Malformed { why: why.to_owned() };

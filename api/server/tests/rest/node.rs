@@ -63,6 +63,10 @@ async fn a_node_says_whether_it_lives_and_works() {
             && metrics.contains("entrepot_chain_peers_connected{channel=\"main\"} 2"),
         "{metrics}"
     );
+    // A member that does not vote is waited for by whoever restarts one node after the other.
+    chain.set_following(true);
+    send(&router, get("/readyz")).await.expect_problem(StatusCode::SERVICE_UNAVAILABLE, "following");
+    chain.set_following(false);
     chain.set_halted(true);
     send(&router, get("/readyz")).await.expect_problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready");
     chain.set_halted(false);

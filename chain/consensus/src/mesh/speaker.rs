@@ -7,7 +7,10 @@ use entrepot_link::{read_frame_within, server_name, write_frame_within};
 use std::{
     io,
     pin::pin,
-    sync::{Weak, atomic::Ordering},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -31,6 +34,7 @@ pub(super) struct Speaker {
     pub(super) at: String,
     pub(super) connector: TlsConnector,
     pub(super) shared: Weak<Shared>,
+    pub(super) connected: Arc<AtomicBool>,
 }
 
 impl Speaker {
@@ -39,14 +43,8 @@ impl Speaker {
         // Until it was there once, a member may be about to come: channels are founded by nodes that start together.
         let mut most = REDIAL_FOUNDING;
         loop {
-            match self.shared.upgrade() {
-                None => return,
-                Some(shared) if !shared.admits(&self.peer) => {
-                    drop(shared);
-                    sleep(REDIAL_FIRST * 4).await;
-                    continue;
-                }
-                Some(_) => {}
+            if self.shared.strong_count() == 0 {
+                return;
             }
             match self.dial().await {
                 Ok(stream) => {
@@ -128,27 +126,21 @@ impl Speaker {
 }
 
 /// A connection that is up, for as long as this lives.
-struct Up(Weak<Shared>, Did);
+struct Up(Arc<AtomicBool>);
 
 impl Up {
     fn of(speaker: &Speaker) -> Self {
-        let up = Self(speaker.shared.clone(), speaker.peer.clone());
-        up.is(true);
-        if let Some(shared) = up.0.upgrade() {
-            shared.connected(&up.1);
+        let up = Self(speaker.connected.clone());
+        up.0.store(true, Ordering::Relaxed);
+        if let Some(shared) = speaker.shared.upgrade() {
+            shared.connected(&speaker.peer);
         }
         up
-    }
-
-    fn is(&self, up: bool) {
-        if let Some(outgoing) = self.0.upgrade().as_deref().and_then(|shared| shared.outgoing.get(&self.1)) {
-            outgoing.connected.store(up, Ordering::Relaxed);
-        }
     }
 }
 
 impl Drop for Up {
     fn drop(&mut self) {
-        self.is(false);
+        self.0.store(false, Ordering::Relaxed);
     }
 }

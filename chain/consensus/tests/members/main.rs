@@ -5,7 +5,7 @@ mod membership;
 mod node;
 mod played;
 
-use entrepot_chain_consensus::{Consortium, ConsortiumConfig, ConsortiumError, timeouts};
+use entrepot_chain_consensus::{Consortium, ConsortiumConfig, ConsortiumError, Past, stand_alone, timeouts};
 use node::{Cluster, GENESIS, Ledger, transport};
 use std::{fs, sync::Arc, time::Duration};
 use tokio::{
@@ -149,7 +149,7 @@ async fn a_member_of_one_channel_hears_nothing_of_another() {
     cluster.settled().await;
     // Member 3 also sits in a channel with somebody whom this channel does not admit: the link is open, the channel is not.
     let guest = membership::key(77, 4);
-    let (_other, _heard) = cluster.open_channel(0, entrepot_chain_statement::Hash([5; 32]), [guest.did()].into());
+    let (_other, _heard) = cluster.open_channel(0, entrepot_chain_statement::Hash([5; 32]), [(guest.did(), guest.did())].into());
     let identity = entrepot_link::Identity::of(&guest, "entrepot-chain/1").expect("a key");
     let connector = tokio_rustls::TlsConnector::from(identity.client(&transport(&cluster.members, 0)).expect("a key"));
     let stream = TcpStream::connect(cluster.address(0)).await.expect("the port is open");
@@ -163,9 +163,9 @@ async fn a_member_of_one_channel_hears_nothing_of_another() {
     assert!(heard.iter().all(|byte| *byte == 0), "it was answered");
 }
 
-fn config(folder: &std::path::Path, rejoin: bool) -> ConsortiumConfig {
+fn config(folder: &std::path::Path, past: Past) -> ConsortiumConfig {
     let timeouts = timeouts(Duration::from_millis(300), Duration::from_millis(150));
-    ConsortiumConfig { genesis: GENESIS, key: membership::members(4).1[0].clone(), folder: folder.to_owned(), timeouts, rejoin }
+    ConsortiumConfig { genesis: GENESIS, key: membership::members(4).1[0].clone(), folder: folder.to_owned(), timeouts, past }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +184,7 @@ async fn a_member_that_cannot_know_what_it_signed_does_not_start() {
         sleep(Duration::from_millis(5)).await;
     }
     let start = |ledger: Arc<Ledger>, head, channel: (_, _)| {
-        Consortium::start(config(&folder, false), head, ledger, channel.0, channel.1).map(drop)
+        Consortium::start(config(&folder, Past::Logged), head, ledger, channel.0, channel.1).map(drop)
     };
     // An older copy of the chain.
     let mut older = head.clone();
@@ -230,4 +230,42 @@ async fn a_member_that_lost_its_log_rejoins_without_signing_anything_twice() {
     cluster.decided(&[0, 1, 2], &[6], SOON).await;
     assert!(cluster.evidence().is_empty());
     cluster.agree();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_founder_that_is_late_votes_at_once_if_it_is_told_that_its_keys_are_new() {
+    let mut cluster = Cluster::new(4).await;
+    [0, 1, 2].into_iter().for_each(|at| cluster.found(at));
+    for value in 1..4 {
+        cluster.submit(0, value);
+        cluster.decided(&[0, 1, 2], &[value], SOON).await;
+    }
+    cluster.found(3);
+    assert!(!cluster.folder(3).join("rejoining").exists());
+    // Now it is needed, though it has not followed for a single height.
+    cluster.stop(2);
+    cluster.submit(0, 4);
+    cluster.decided(&[0, 1, 3], &[4], SOON).await;
+    cluster.agree();
+    // Whoever was started before is not new.
+    cluster.stop(3);
+    let head = cluster.ledger(3).committed();
+    let channel = cluster.channel(3);
+    let refused = Consortium::start(config(&cluster.folder(3), Past::Nothing), head, cluster.ledger(3), channel.0, channel.1).map(drop);
+    assert!(matches!(refused, Err(ConsortiumError::NotFounding { .. })), "{refused:?}");
+}
+
+#[test]
+fn whoever_decided_alone_keeps_a_log_that_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().join("consensus");
+    stand_alone(&folder, 0).expect("it is new");
+    stand_alone(&folder, 7).expect("its chain is all that it signed");
+    let (mut wal, records) = entrepot_chain_consensus::Wal::open(&folder.join("wal")).expect("it is there");
+    assert_eq!((wal.height(), records.len()), (0, 0));
+    // As one of several it began a height that is not decided here.
+    wal.begin(9).expect("a disk");
+    drop(wal);
+    assert!(matches!(stand_alone(&folder, 8), Err(ConsortiumError::NotAlone { signed: 9, height: 8 })));
+    stand_alone(&folder, 9).expect("it is decided");
 }

@@ -2,7 +2,7 @@
 
 use crate::membership;
 use entrepot_chain_consensus::{
-    Archive, ArchiveError, Committed, Consortium, ConsortiumConfig, ConsortiumError, Drafted, Evidence, Mesh, MeshConfig, Task,
+    Archive, ArchiveError, Committed, Consortium, ConsortiumConfig, ConsortiumError, Drafted, Evidence, Mesh, MeshConfig, Past, Task,
     host::header_hash,
     mesh::{Channel, Heard},
     timeouts,
@@ -180,22 +180,26 @@ impl Cluster {
     }
 
     pub fn start(&mut self, at: usize) {
-        self.run(at, false).expect("it starts");
+        self.run(at, Past::Logged).expect("it starts");
+    }
+
+    pub fn found(&mut self, at: usize) {
+        self.run(at, Past::Nothing).expect("it starts");
     }
 
     pub fn rejoin(&mut self, at: usize) {
-        self.run(at, true).expect("it starts");
+        self.run(at, Past::Unknown).expect("it starts");
     }
 
-    pub fn open_channel(&self, at: usize, genesis: Hash, admitted: BTreeSet<Did>) -> (Channel, mpsc::Receiver<Heard>) {
+    pub fn open_channel(&self, at: usize, genesis: Hash, admitted: BTreeMap<Did, Did>) -> (Channel, mpsc::Receiver<Heard>) {
         self.nodes[at].mesh.open(genesis, admitted)
     }
 
     pub fn channel(&self, at: usize) -> (Channel, mpsc::Receiver<Heard>) {
-        self.open_channel(at, GENESIS, BTreeSet::new())
+        self.open_channel(at, GENESIS, BTreeMap::new())
     }
 
-    fn run(&mut self, at: usize, rejoin: bool) -> Result<(), ConsortiumError> {
+    fn run(&mut self, at: usize, past: Past) -> Result<(), ConsortiumError> {
         let (channel, heard) = self.channel(at);
         let node = &mut self.nodes[at];
         let config = ConsortiumConfig {
@@ -203,7 +207,7 @@ impl Cluster {
             key: self.keys[at].clone(),
             folder: node.folder.clone(),
             timeouts: timeouts(Duration::from_millis(300), Duration::from_millis(150)),
-            rejoin,
+            past,
         };
         let ledger = node.ledger.clone();
         // A process that is killed takes the lock along; here the thread of the one before may need a moment.
@@ -214,7 +218,7 @@ impl Cluster {
                 Err(ConsortiumError::Wal(entrepot_chain_consensus::WalError::Locked { .. })) if tries < 200 => {
                     tries += 1;
                     std::thread::sleep(Duration::from_millis(10));
-                    (channel, heard) = self.nodes[at].mesh.open(GENESIS, BTreeSet::new());
+                    (channel, heard) = self.nodes[at].mesh.open(GENESIS, BTreeMap::new());
                 }
                 other => break other?,
             }

@@ -2,8 +2,8 @@
 
 use crate::membership;
 use entrepot_chain_consensus::{
-    Archive, ArchiveError, Chain, Committed, Consortium, ConsortiumConfig, ConsortiumError, Height, Mesh, MeshConfig, Message, Signature,
-    Task,
+    Archive, ArchiveError, Chain, Committed, Consortium, ConsortiumConfig, ConsortiumError, Height, Mesh, MeshConfig, Message, Past,
+    Signature, Task,
     context::{Address, BlockId, Proposal},
     host::header_hash,
     mesh::{Channel, Heard},
@@ -14,7 +14,7 @@ use entrepot_chain_log::{CommitCertificate, Members};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
 use malachite_types::{Context as _, NilOrVal, Round, SignedProposal, SignedVote, VoteType};
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -72,7 +72,7 @@ impl Stage {
         let mesh = meshes.remove(us);
         let others = (0..4).filter(|at| *at != us);
         let peers = others.zip(meshes).map(|(at, mesh)| {
-            let (channel, heard) = mesh.open(GENESIS, [transport(us)].into());
+            let (channel, heard) = mesh.open(GENESIS, [(transport(us), transport(us))].into());
             (at, Peer { key: keys[at].clone(), channel, heard, _mesh: mesh, waiting: VecDeque::new() })
         });
         Self { us, key: keys[us].clone(), peers: peers.collect(), mesh, folder: tempfile::tempdir().expect("a folder"), members }
@@ -82,15 +82,15 @@ impl Stage {
         Committed { height, block, members: self.members.clone(), upcoming: self.members.clone(), waiting: false }
     }
 
-    pub fn start(&self, height: u64, rejoin: bool) -> Result<Consortium, ConsortiumError> {
-        let (channel, heard) = self.mesh.open(GENESIS, BTreeSet::new());
+    pub fn start(&self, height: u64, past: Past) -> Result<Consortium, ConsortiumError> {
+        let (channel, heard) = self.mesh.open(GENESIS, BTreeMap::new());
         let config = ConsortiumConfig {
             genesis: GENESIS,
             key: self.key.clone(),
             folder: self.folder.path().to_owned(),
             // No round ends by itself while the test plays.
             timeouts: timeouts(Duration::from_secs(60), Duration::from_secs(60)),
-            rejoin,
+            past,
         };
         Consortium::start(config, self.head(height, GENESIS), Arc::new(Nothing), channel, heard)
     }
@@ -197,7 +197,7 @@ async fn task(consortium: &mut Consortium) -> Task {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_is_caught_up_while_it_is_decided_here_is_committed_once() {
     let mut stage = Stage::new().await;
-    let mut consortium = stage.start(0, false).expect("it is new");
+    let mut consortium = stage.start(0, Past::Logged).expect("it is new");
     stage.connected().await;
     stage.say(|_| Message::Status(0));
     let block = membership::block(1, GENESIS, 5);
@@ -245,7 +245,7 @@ async fn voting(stage: &mut Stage, mut consortium: Consortium, id: Hash) -> Cons
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_without_log_and_chain_says_nothing_in_a_channel_that_went_on() {
     let mut stage = Stage::new().await;
-    let mut consortium = stage.start(0, false).expect("it may be new");
+    let mut consortium = stage.start(0, Past::Logged).expect("it may be new");
     stage.connected().await;
     stage.say(|_| Message::Status(7));
     stage.propose(&membership::block(1, GENESIS, 5));
@@ -273,18 +273,18 @@ async fn a_member_without_log_and_chain_says_nothing_in_a_channel_that_went_on()
 async fn to_forget_what_it_signed_takes_the_lock_and_others_to_follow() {
     let stage = Stage::new().await;
     let held = entrepot_chain_consensus::Wal::open(&stage.log()).expect("it is free");
-    let refused = stage.start(3, true).map(drop);
+    let refused = stage.start(3, Past::Unknown).map(drop);
     assert!(matches!(refused, Err(ConsortiumError::Wal(entrepot_chain_consensus::WalError::Locked { .. }))), "{refused:?}");
     assert!(!stage.folder().join("rejoining").exists(), "it changed something under the other's hands");
     drop(held);
-    drop(stage.start(3, true).expect("three others are a quorum"));
+    drop(stage.start(3, Past::Unknown).expect("three others are a quorum"));
     assert!(stage.folder().join("rejoining").exists());
     // Two of two decide: the other one never gets past anything.
     let folder = tempfile::tempdir().expect("a folder");
     let (members, keys) = membership::members(2);
-    let (channel, heard) = stage.mesh.open(Hash([44; 32]), BTreeSet::new());
+    let (channel, heard) = stage.mesh.open(Hash([44; 32]), BTreeMap::new());
     let (folder_of, timeouts) = (folder.path().to_owned(), timeouts(SOON, SOON));
-    let config = ConsortiumConfig { genesis: Hash([44; 32]), key: keys[0].clone(), folder: folder_of, timeouts, rejoin: true };
+    let config = ConsortiumConfig { genesis: Hash([44; 32]), key: keys[0].clone(), folder: folder_of, timeouts, past: Past::Unknown };
     let head = Committed { height: 3, block: GENESIS, members: members.clone(), upcoming: members, waiting: false };
     let refused = Consortium::start(config, head, Arc::new(Nothing), channel, heard).map(drop);
     assert!(matches!(refused, Err(ConsortiumError::CannotRejoin { others: 1, quorum: 2 })), "{refused:?}");

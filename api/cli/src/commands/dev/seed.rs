@@ -71,7 +71,7 @@ pub async fn start_exchange(
     let (data_dir_text, config) = (text(&data_dir), config.as_deref().map(text));
     let mut command = vec!["serve", "--data-dir", &data_dir_text];
     command.extend(["--rest-listen", &arguments.rest_listen, "--grpc-listen", &arguments.grpc_listen]);
-    command.extend(config.iter().flat_map(|config| ["--config", config]));
+    command.extend(config.iter().flat_map(|config| ["--founding", "--config", config]));
     processes.start("exchange", &command)?;
     let path = data_dir.join("exchange.json");
     processes.wait_for_file("exchange", &path).await?;

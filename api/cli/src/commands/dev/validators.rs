@@ -80,7 +80,7 @@ pub async fn start(
         .collect();
         let path = folder.join("node.toml");
         files::write_public(&path, settings.to_string().as_bytes())?;
-        processes.start(name, &["node", "--config", &path.display().to_string()])?;
+        processes.start(name, &["node", "--founding", "--config", &path.display().to_string()])?;
         processes.wait_for_file(name, &folder.join("node.json")).await?;
     }
     let consortium: Table = [("genesis", text(&genesis_path)), ("listen", addresses[0].clone().into()), ("peers", peers_of(0))]

@@ -4,7 +4,7 @@ mod copies;
 
 use crate::{
     adapters::served,
-    channels::{self, Channels, Ends, Founded, Rejoin, SeatKeys, one_or_more},
+    channels::{self, ChannelSet, Channels, Ends, Founded, SeatKeys, one_or_more},
     commands::{
         chain::keys::{CONSENSUS, COSIGNING, TRANSPORT},
         dev::stop_signal,
@@ -58,6 +58,12 @@ pub struct Arguments {
     /// log, or whose chain is an older copy. In all channels, or in the one that is named; may be repeated.
     #[arg(long, value_name = "CHANNEL", num_args = 0..=1, default_missing_value = "")]
     rejoin: Vec<String>,
+    /// Say that this member's keys are new and never signed anything in this channel, of which it is a founder or which let it in: then it
+    /// votes at once, however far the others are. Only at the first start: refused once there is a log or a block. If it is not true the
+    /// member may sign two things where one is allowed, which every other member keeps as evidence against it. In all channels, or in the one
+    /// that is named; may be repeated.
+    #[arg(long, value_name = "CHANNEL", num_args = 0..=1, default_missing_value = "")]
+    founding: Vec<String>,
     /// The channels whose chains and logs REST answers for, by name; may be repeated. All, if absent.
     #[arg(long = "rest-channel", value_name = "CHANNEL")]
     rest_channels: Vec<String>,
@@ -94,7 +100,9 @@ struct Settings {
     #[serde(default)]
     peers: Vec<Peer>,
     #[serde(default)]
-    rejoin: Rejoin,
+    rejoin: ChannelSet,
+    #[serde(default)]
+    founding: ChannelSet,
     rest_channels: Option<BTreeSet<String>>,
     keep_blocks: Option<u64>,
 }
@@ -124,9 +132,10 @@ impl Arguments {
             let paths: Vec<String> = self.genesis.iter().map(|path| path.display().to_string()).collect();
             flags.insert("genesis".to_owned(), texts(&paths));
         }
-        if !self.rejoin.is_empty() {
-            let all = self.rejoin.iter().any(String::is_empty);
-            flags.insert("rejoin".to_owned(), if all { true.into() } else { texts(&self.rejoin) });
+        for (name, channels) in [("rejoin", &self.rejoin), ("founding", &self.founding)].into_iter().filter(|(_, given)| !given.is_empty())
+        {
+            let all = channels.iter().any(String::is_empty);
+            flags.insert(name.to_owned(), if all { true.into() } else { texts(channels) });
         }
         if !self.rest_channels.is_empty() {
             flags.insert("rest_channels".to_owned(), texts(&self.rest_channels));
@@ -187,6 +196,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Outcome {
         listen: settings.listen,
         peers: settings.peers.clone(),
         rejoin: settings.rejoin.clone(),
+        founding: settings.founding.clone(),
     };
     let channels = Channels::open(founded, &settings.data_dir, &keys, Some(&others)).await?;
     let scheme = if rest_tls.is_some() { "https" } else { "http" };

@@ -58,6 +58,10 @@ pub struct Arguments {
     /// Where workers dial in [default: 127.0.0.1:8081]; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     grpc_listen: Option<String>,
+    /// With [consortium], at the first start: the exchange's keys are new and never signed anything in this channel, so it votes at once. If
+    /// that is not true it may sign two things where one is allowed, which every other member keeps as evidence against it.
+    #[arg(long)]
+    founding: bool,
     /// Read and check the settings, then stop.
     #[arg(long)]
     check_config: bool,
@@ -73,6 +77,9 @@ impl Arguments {
             if let Some(value) = value {
                 flags.insert(name.to_owned(), value.clone().into());
             }
+        }
+        if self.founding {
+            flags.insert("consortium".to_owned(), toml::Table::from_iter([("founding".to_owned(), true.into())]).into());
         }
         Settings::read(self.config.as_deref(), flags)
     }
@@ -113,9 +120,21 @@ impl Exchange {
         files::make_private_folder(&settings.data_dir)?;
         let keys = ExchangeKeys::open(&settings.data_dir, &settings.grpc_names)?;
         keys.check_names(&settings.grpc_names)?;
-        let copy = |key: &SigningKey| SigningKey::from_seed(&key.seed());
         let founded = founded(settings, &keys)?;
         let channels = Channels::open(founded, &settings.data_dir, &keys.seat(), settings.consortium.as_ref()).await?;
+        Self::on(settings, keys, channels).await
+    }
+
+    /// The same without a part in any channel: for whoever looks after the database.
+    pub async fn open_aside(settings: &Settings) -> Result<Self, Failure> {
+        files::make_private_folder(&settings.data_dir)?;
+        let keys = ExchangeKeys::open(&settings.data_dir, &settings.grpc_names)?;
+        let channels = Channels::open_aside(founded(settings, &keys)?, &settings.data_dir, &keys.seat())?;
+        Self::on(settings, keys, channels).await
+    }
+
+    async fn on(settings: &Settings, keys: ExchangeKeys, channels: Channels) -> Result<Self, Failure> {
+        let copy = |key: &SigningKey| SigningKey::from_seed(&key.seed());
         let node = channels.first().node.clone();
         let store = Store::open(&database(&settings.data_dir)).await.map_err(anyhow::Error::from)?;
         let registry = Arc::new(Registry::default());
@@ -149,7 +168,7 @@ impl Exchange {
         let tasks = Tasks::new(stop);
         let stop = tasks.stop.clone();
         let Channels { open, mesh } = &self.channels;
-        let served = served(open, mesh.as_ref(), Submissions::Closed, stop.clone());
+        let served = served(open, mesh.as_ref(), Submissions::Open, stop.clone());
         let routes = match served {
             Some(channels) => routes_of::attach(routes, channels),
             None => routes,
