@@ -1,7 +1,7 @@
 //! The exchange's keys and certificate, made at the first start in its data folder.
 
 use crate::{channels::SeatKeys, exit::Failure, files};
-use entrepot_chain_log::consortium::{Genesis, GenesisError, Member, MemberKeys, MemberRole, Members, VotingRule};
+use entrepot_chain_log::consortium::{Genesis, GenesisError, Member, MemberDescription, MemberKeyring, MemberRole, Members, VotingRule};
 use entrepot_chain_statement::{SigningKey, key::KeyFile};
 use rand_core::OsRng;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
@@ -72,8 +72,15 @@ impl ExchangeKeys {
     /// The exchange as a member of a channel.
     pub fn member(&self, name: &str) -> Member {
         let keys = self.seat();
-        let keys = MemberKeys { consensus: keys.consensus.did(), cosigning: keys.cosigning.did(), transport: keys.transport.did() };
+        let keys = MemberKeyring { consensus: &keys.consensus, cosigning: &keys.cosigning, transport: &keys.transport }.keys();
         Member { did: self.exchange.signing.did(), name: name.to_owned(), role: MemberRole::Member, keys }
+    }
+
+    /// What the exchange gives to those who are to make it a member.
+    pub fn description(&self, name: &str) -> MemberDescription {
+        let keys = self.seat();
+        let keyring = MemberKeyring { consensus: &keys.consensus, cosigning: &keys.cosigning, transport: &keys.transport };
+        MemberDescription::of(self.member(name), keyring.possession(&self.exchange.signing.did()))
     }
 
     fn found(&self, origin: &str) -> Result<Genesis, GenesisError> {

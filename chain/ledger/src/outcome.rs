@@ -96,6 +96,11 @@ pub enum Rejection {
         /// Who.
         key: Did,
     },
+    /// A key that is to be a node's has not signed whose it is.
+    NoPossession {
+        /// Which.
+        key: Did,
+    },
     /// The change leaves everything as it is.
     NoChange,
     /// The last member cannot leave.
@@ -199,6 +204,7 @@ impl Rejection {
             Self::TooManySubmitters => "too_many_submitters",
             Self::NotMember { .. } => "not_member",
             Self::NoSuchMember { .. } => "no_such_member",
+            Self::NoPossession { .. } => "no_possession",
             Self::NoChange => "no_change",
             Self::LastMember => "last_member",
             Self::ImpossibleMembers(_) => "impossible_members",
@@ -251,6 +257,7 @@ impl fmt::Display for Rejection {
             Self::TooManySubmitters => write!(f, "the log takes no further submitter"),
             Self::NotMember { key } => write!(f, "{key} is no member; only members decide about members"),
             Self::NoSuchMember { key } => write!(f, "{key}, who is to go, is no member"),
+            Self::NoPossession { key } => write!(f, "{key} has not signed that it is a key of this organisation's node"),
             Self::NoChange => write!(f, "the change leaves everything as it is"),
             Self::LastMember => write!(f, "the last member cannot leave; let another join first"),
             Self::ImpossibleMembers(why) => write!(f, "these cannot be the members of a channel: {why}"),

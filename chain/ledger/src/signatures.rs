@@ -24,7 +24,7 @@ const THREAD_MIN: usize = 64;
 pub(crate) struct Checked {
     /// The submitter's.
     pub submitter: bool,
-    /// Those of the keys that the transaction binds, in the order of the keys.
+    /// Those of the keys that the transaction binds, in the order of the keys; or of the keys that it brings.
     pub bound: Vec<bool>,
 }
 
@@ -70,7 +70,8 @@ pub(crate) fn check(transactions: &[Transaction], genesis: &Hash) -> Vec<Checked
     let mut next = || right.next().unwrap_or(false);
     let checked = |transaction: &Transaction| {
         let submitter = next();
-        Checked { submitter, bound: bound(transaction).map_or_else(Vec::new, |bound| bound.keys().map(|_| next()).collect()) }
+        let others = bound(transaction).map_or(0, BTreeMap::len) + if has_possession(transaction) { 3 } else { 0 };
+        Checked { submitter, bound: (0..others).map(|_| next()).collect() }
     };
     transactions.iter().map(checked).collect()
 }
@@ -85,12 +86,23 @@ fn bound(transaction: &Transaction) -> Option<&BTreeMap<Did, [u8; 64]>> {
     }
 }
 
+/// Whether keys show whose they are.
+fn has_possession(transaction: &Transaction) -> bool {
+    matches!(transaction, Transaction::Members(transaction) if matches!(transaction.brought(), Some((.., Some(_)))))
+}
+
 /// The submitter's signature, then those of the keys that the transaction binds.
 fn items(transaction: &Transaction, genesis: &Hash) -> Vec<Signed> {
     let mut items = vec![item(transaction.submitter(), transaction.submitter_signature(), &transaction.message(genesis))];
     let message = match transaction {
         Transaction::Leaf(transaction) => leaf_message(&transaction.leaf.leaf()),
-        Transaction::Members(_) => Vec::new(),
+        Transaction::Members(transaction) => {
+            if let Some((organisation, keys, Some(possession))) = transaction.brought() {
+                let signed = possession.signed(organisation, keys);
+                items.extend(signed.iter().map(|(key, signature, message)| item(key, signature, message)));
+            }
+            Vec::new()
+        }
         Transaction::Right(transaction) => transaction.record.message(genesis),
     };
     items.extend(bound(transaction).into_iter().flatten().map(|(key, signature)| item(key, signature, &message)));

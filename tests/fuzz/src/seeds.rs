@@ -85,9 +85,9 @@ fn transactions(envelopes: &[Envelope]) -> Result<Vec<Transaction>, Box<dyn Erro
         let record = RightRecord { right, kind: RightKind::Hold, number, action };
         all.push(RightTransaction::sign(&genesis, record, &[&holder], number + 2, &key(9)).into());
     }
-    all.push(MembersTransaction::sign(&genesis, action(MembersChange::SetRule(VotingRule::Unanimous)), 1, &member).into());
-    all.push(MembersTransaction::sign(&genesis, action(MembersChange::Leave(member.did())), 2, &member).into());
-    all.push(MembersTransaction::sign(&genesis, MembersAction::Vote { proposal: leaf, approve: true }, 3, &member).into());
+    all.push(MembersTransaction::sign(&genesis, action(MembersChange::SetRule(VotingRule::Unanimous)), None, 1, &member).into());
+    all.push(MembersTransaction::sign(&genesis, action(MembersChange::Leave(member.did())), None, 2, &member).into());
+    all.push(MembersTransaction::sign(&genesis, MembersAction::Vote { proposal: leaf, approve: true }, None, 3, &member).into());
     Ok(all)
 }
 

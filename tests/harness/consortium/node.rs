@@ -6,7 +6,10 @@ use crate::{
     process::{self, PATIENCE, Process},
     session::Session,
 };
-use entrepot_chain_log::{SignedCheckpoint, consortium::Member};
+use entrepot_chain_log::{
+    SignedCheckpoint,
+    consortium::{Member, MemberDescription},
+};
 use entrepot_chain_statement::{Hash, SigningKey, key::KeyFile};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -49,7 +52,9 @@ impl Seat {
         let keys = folder.join("keys");
         fs::create_dir_all(&folder).expect("a folder");
         process::succeed(&["chain", "keys", "--out", &text(&keys), "--name", name, "--role", role]);
-        let member = serde_json::from_slice(&fs::read(keys.join("member.json")).expect("member.json")).expect("a member");
+        let described: MemberDescription =
+            serde_json::from_slice(&fs::read(keys.join("member.json")).expect("member.json")).expect("a member");
+        let member = described.member().expect("its own keys");
         Self { folder, keys, member, listen: free_address(), rest: free_address() }
     }
 

@@ -128,8 +128,8 @@ pub async fn bootstrap(settings: &Settings, enrolment: &Path) -> Result<String, 
 fn member(data_dir: Option<&Path>, config: Option<&Path>, name: &str, out: &Path, output: &Output) -> Outcome {
     let settings = Settings::of(data_dir, config)?;
     files::make_private_folder(&settings.data_dir)?;
-    let member = ExchangeKeys::open(&settings.data_dir, &settings.grpc_names)?.member(name);
-    Members::new(vec![member.clone()]).map_err(Failure::bad_input)?;
+    let member = ExchangeKeys::open(&settings.data_dir, &settings.grpc_names)?.description(name);
+    Members::new(vec![member.member().map_err(Failure::bad_input)?]).map_err(Failure::bad_input)?;
     let description = serde_json::to_value(&member).map_err(anyhow::Error::from)?;
     files::write_public(out, format!("{description:#}\n").as_bytes())?;
     output.result(&format!("{name} is {}", member.did), &json!({"member": description, "file": out}));

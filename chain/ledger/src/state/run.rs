@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
         let bound = checked.map(|checked| checked.bound);
         match transaction {
             Transaction::Leaf(transaction) => self.leaf(transaction, stored, bound),
-            Transaction::Members(inner) => Ok(self.members(inner, transaction.hash())),
+            Transaction::Members(inner) => Ok(self.members(inner, transaction.hash(), &bound.unwrap_or_default())),
             Transaction::Right(transaction) => self.right(transaction, &bound.unwrap_or_default()),
         }
     }
@@ -150,9 +150,15 @@ impl<'a> Run<'a> {
         Ok([(entries::right_key(&id), right.encode())].into())
     }
 
-    fn members(&mut self, transaction: &MembersTransaction, hash: Hash) -> Verdict {
+    fn members(&mut self, transaction: &MembersTransaction, hash: Hash, checked: &[bool]) -> Verdict {
         if let Err(why) = self.take_turn(&transaction.submitter, transaction.sequence) {
             return unchanged(why);
+        }
+        if let Some((_, keys, _)) = transaction.brought() {
+            let all = [&keys.consensus, &keys.cosigning, &keys.transport].into_iter().enumerate();
+            if let Some((_, key)) = all.into_iter().find(|(at, _)| checked.get(*at) != Some(&true)) {
+                return changed(Err(Rejection::NoPossession { key: key.clone() }));
+            }
         }
         let done = self.state.membership.act(self.height, hash, &transaction.submitter, &transaction.action);
         changed(done.map(Outcome::Members))

@@ -2,7 +2,7 @@
 
 use super::{Frame, MEMBERS, write_frame};
 use crate::codec::{DecodeError, KnownKeys, Reader};
-use entrepot_chain_log::consortium::{MEMBER_NAME_MAX_BYTES, Member, MemberKeys, VotingRule};
+use entrepot_chain_log::consortium::{MEMBER_NAME_MAX_BYTES, Member, MemberKeys, Possession, VotingRule};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
 
 /// A change of the members, or of the rule by which they change.
@@ -44,6 +44,8 @@ pub enum MembersAction {
 pub struct MembersTransaction {
     /// What it does.
     pub action: MembersAction,
+    /// Shows that the keys which the action brings are whose it says; the ledger wants it of every action that brings some.
+    pub possession: Option<Possession>,
     /// The organisation: a member.
     pub submitter: Did,
     /// Its number among the organisation's.
@@ -53,11 +55,19 @@ pub struct MembersTransaction {
 }
 
 impl MembersTransaction {
-    /// Acts in the channel with this genesis digest, with the key of the organisation.
-    pub fn sign(genesis: &Hash, action: MembersAction, sequence: u64, key: &SigningKey) -> Self {
-        let mut transaction = Self { action, submitter: key.did(), sequence, submitter_signature: [0; 64] };
+    /// Acts in the channel with this genesis digest, with the key of the organisation. `possession` is nothing but for an action that brings
+    /// keys.
+    pub fn sign(genesis: &Hash, action: MembersAction, possession: Option<Possession>, sequence: u64, key: &SigningKey) -> Self {
+        let submitter = key.did();
+        let possession = possession.filter(|_| action.brings(&submitter).is_some());
+        let mut transaction = Self { action, possession, submitter, sequence, submitter_signature: [0; 64] };
         transaction.submitter_signature = key.sign(&transaction.message(genesis));
         transaction
+    }
+
+    /// The keys that it brings, whose they are to be, and what shows it.
+    pub(crate) fn brought(&self) -> Option<(&Did, &MemberKeys, Option<&Possession>)> {
+        self.action.brings(&self.submitter).map(|(organisation, keys)| (organisation, keys, self.possession.as_ref()))
     }
 
     pub(super) fn message(&self, genesis: &Hash) -> Vec<u8> {
@@ -83,6 +93,10 @@ impl MembersTransaction {
                 }
             }
         }
+        if let Some((.., possession)) = self.brought() {
+            out.push(u8::from(possession.is_some()));
+            out.extend(possession.iter().flat_map(|possession| possession.encode()));
+        }
     }
 
     pub(super) fn read(frame: Frame, reader: &mut Reader<'_>, known: &mut KnownKeys) -> Result<Self, DecodeError> {
@@ -96,7 +110,13 @@ impl MembersTransaction {
             _ => return Err(DecodeError::Value("action of a member")),
         };
         let Frame { submitter, sequence } = frame;
-        Ok(Self { action, submitter, sequence, submitter_signature: reader.array()? })
+        let possession = match action.brings(&submitter) {
+            Some(_) if read_bool(reader)? => {
+                Some(Possession { consensus: reader.array()?, cosigning: reader.array()?, transport: reader.array()? })
+            }
+            _ => None,
+        };
+        Ok(Self { action, possession, submitter, sequence, submitter_signature: reader.array()? })
     }
 
     pub(super) fn fits(&self) -> bool {
@@ -105,6 +125,17 @@ impl MembersTransaction {
                 joins.name.len() <= MEMBER_NAME_MAX_BYTES
             }
             _ => true,
+        }
+    }
+}
+
+impl MembersAction {
+    /// The keys of a node that it brings, and of which organisation.
+    fn brings<'a>(&'a self, submitter: &'a Did) -> Option<(&'a Did, &'a MemberKeys)> {
+        match self {
+            Self::Propose(MembersChange::Join(joins) | MembersChange::Replace { joins, .. }) => Some((&joins.did, &joins.keys)),
+            Self::RotateKeys(keys) => Some((submitter, keys)),
+            Self::Propose(MembersChange::Leave(_) | MembersChange::SetRule(_)) | Self::Vote { .. } => None,
         }
     }
 }

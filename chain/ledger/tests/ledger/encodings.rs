@@ -1,6 +1,8 @@
 //! Pinned encodings; what hostile bytes do not do.
 
-use crate::support::{Node, Stored, consortium, genesis, key, keys, leaf, logged, member, organisation, signed_leaf, transaction};
+use crate::support::{
+    Node, Stored, consortium, genesis, key, keys, leaf, logged, member, organisation, possession, signed_leaf, transaction,
+};
 use entrepot_chain_ledger::{
     Block, DecodeError, Facts, KnownKeys, LeafTransaction, MembersAction, MembersChange, MembersTransaction, Outcome, Rejection, Right,
     RightAction, RightKind, RightRecord, RightTransaction, Signatures, State, Transaction,
@@ -55,7 +57,10 @@ fn every_kind() -> Vec<(&'static str, Transaction)> {
     ];
     let record = |action| RightRecord { right: Hash([6; 32]), kind: RightKind::Process, number: 4, action };
     let right = |action| RightTransaction::sign(&genesis, record(action), &[&key(1), &key(2)], 5, &key(9)).into();
-    let members = |action| MembersTransaction::sign(&genesis, action, 5, &organisation(100)).into();
+    let members = |action| {
+        let shown = possession(&organisation(100).did(), &action);
+        MembersTransaction::sign(&genesis, action, shown, 5, &organisation(100)).into()
+    };
     let leaf = |facts| logged(signed_leaf(1, facts, &[&key(1)]), 1, &key(9)).into();
     let mut all: Vec<(&'static str, Transaction)> = facts().map(|facts| (facts.kind().expect("logged").as_str(), leaf(facts))).into();
     all.extend(actions.map(|(name, action)| (name, members(action))));
@@ -99,12 +104,12 @@ fn encodings_never_change() {
         ("usage-receipt", "0f44120f7ae0c9ec2f0f7b9eeba05bebfc914293753726a97e0d94cc811e469a"),
         ("release", "5484aa58d91facdd33cfc572331cf2bcdda4f4cca7f6d9ab51c4da6c127ab8a0"),
         ("refund", "9d6ebc25573baede5f98a969006892e1ea2d15e76e1f15dee093dc675fb1b179"),
-        ("join", "aa69d50bd076463c182527163c9f29c3b417188c05dadf9aa36514d70ab2d00f"),
+        ("join", "9857e9a28206d59b0da26cdf6f193657ae98707eb555e41d1e06a16c8ddb4ba8"),
         ("leave", "a2a594afe538c9ad940eea80fc737ae1b77651abfbf290052364efd3cb52760c"),
-        ("replace", "99613bbb7805b168f177a554c0b4c0c71ee17b2e63389db424699afa7f40ba88"),
+        ("replace", "2b4197ae00a1049a2663c91ac102f8f9881cff8ba87f4b87077499a06c8ce363"),
         ("rule", "37ee4f93a636f19a8431295b4965a08714408325e4f6837c34e0e6f4ce60fd8b"),
         ("vote", "cd0fc836796ccdcc7e322a514608af174505c301e3a324b64d8f968f33919b07"),
-        ("rotation", "b121b50a1ac5a2d400987db065761fa67ff3a709908a60716df98f72e37464ba"),
+        ("rotation", "56a5d884aec96c6594bd8201f4314aa398f032a77acfd1b6ac1d1d123fb079bf"),
         ("transfer", "8e2e415b6d2d35ced447c9d17d82bd58906cabcaae63ba047bdee70e5cdfb3b8"),
         ("change", "6b907592168f8fe5d4ccef7ee6f87ecd57dc277f0cba92dc6a01c20ab8bcf387"),
         ("renewal", "1fad8728e1a1b57757080d5d3f4568cd5a44f65d98c8701197c7ab05af6227d6"),
@@ -158,7 +163,7 @@ fn what_could_not_be_decoded_again_makes_no_block() {
     let record = RightRecord { right: Hash([6; 32]), kind: RightKind::Process, number: 0, action: RightAction::Cancellation };
     let signers: Vec<_> = (0..17).map(key).collect();
     let transactions: [Transaction; 3] = [
-        MembersTransaction::sign(&genesis, change, 1, &organisation(100)).into(),
+        MembersTransaction::sign(&genesis, change, None, 1, &organisation(100)).into(),
         LeafTransaction::sign(&genesis, wide, 1, &key(9)).into(),
         RightTransaction::sign(&genesis, record, &signers.iter().collect::<Vec<_>>(), 1, &key(9)).into(),
     ];
@@ -221,7 +226,7 @@ proptest! {
     fn a_changed_state_is_another_or_none(at in any::<prop::sample::Index>(), bit in 0u8..8) {
         let mut node = Node::founded(&consortium(VotingRule::Unanimous, (1..4).map(|seed| member(seed, MemberRole::Member)).collect()));
         let change = MembersAction::Propose(MembersChange::Leave(organisation(2).did()));
-        node.one(MembersTransaction::sign(&node.state.genesis_digest(), change, 1, &organisation(1)));
+        node.one(MembersTransaction::sign(&node.state.genesis_digest(), change, None, 1, &organisation(1)));
         let bytes = node.state.encode();
         let decode = |bytes: &[u8]| State::decode(bytes, numbers(&node.state), |size| Frontier::load(&node.tree, size));
         prop_assert_eq!(&decode(&bytes).expect("decodes"), &node.state);

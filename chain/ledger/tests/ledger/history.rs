@@ -1,6 +1,6 @@
 //! The members of every height, as somebody outside walks them over real blocks, are those who decided on them.
 
-use crate::support::{Node, consortium, keys, member, organisation};
+use crate::support::{Node, consortium, keys, member, organisation, possession};
 use entrepot_chain_ledger::{
     Block, MembersAction, MembersChange, MembersOutcome, MembersTransaction, Outcome,
     consortium::{CommitCertificate, Member, MemberKeys, MemberRole, Members, VoteKind, VotingRule, vote_message},
@@ -56,7 +56,8 @@ impl Chain {
     fn act(&mut self, who: u8, action: MembersAction) -> Outcome {
         let (members, key) = (self.node.state.members().clone(), organisation(who));
         let sequence = self.node.state.next_sequence(&key.did());
-        let transaction = MembersTransaction::sign(&self.node.state.genesis_digest(), action, sequence, &key);
+        let shown = possession(&key.did(), &action);
+        let transaction = MembersTransaction::sign(&self.node.state.genesis_digest(), action, shown, sequence, &key);
         let (block, mut outcomes) = self.node.submit(1, vec![transaction]);
         self.note(&members, block.expect("it changes the state"));
         outcomes.remove(0)

@@ -1,6 +1,6 @@
 //! How members decide about members.
 
-use crate::support::{Node, consortium, keys, member, organisation};
+use crate::support::{Node, consortium, keys, member, organisation, possession};
 use entrepot_chain_ledger::{
     MembersAction, MembersChange, MembersOutcome, MembersTransaction, Outcome, Rejection, State, Transaction,
     consortium::{Member, MemberRole, Members, VotingRule},
@@ -30,7 +30,9 @@ impl Channel {
 
     fn transaction(&self, who: u8, action: MembersAction) -> Transaction {
         let key = organisation(who);
-        MembersTransaction::sign(&self.node.state.genesis_digest(), action, self.node.state.next_sequence(&key.did()), &key).into()
+        let possession = possession(&key.did(), &action);
+        MembersTransaction::sign(&self.node.state.genesis_digest(), action, possession, self.node.state.next_sequence(&key.did()), &key)
+            .into()
     }
 
     fn act(&mut self, who: u8, action: MembersAction) -> Outcome {
@@ -123,6 +125,35 @@ fn what_passed_holds_from_the_block_after_the_next() {
     let third = channel.node.pass();
     assert_eq!(third.header.next_members, after.digest(), "block 3 names who decides on block 4");
     assert_eq!(channel.node.state.members(), &after);
+}
+
+#[test]
+fn nobody_joins_or_rotates_with_keys_that_have_not_signed_for_it() {
+    let mut channel = Channel::of(VotingRule::Majority, &[Plain; 3]);
+    let genesis = channel.node.state.genesis_digest();
+    let actions = [Propose(Join(member(5, Plain))), Propose(Replace { leaves: did(3), joins: member(5, Plain) }), RotateKeys(keys(1, 1))];
+    for action in actions {
+        let good = possession(&did(1), &action).expect("it brings keys");
+        let mut other = good.clone();
+        other.transport = other.cosigning;
+        let brought = match &action {
+            Propose(_) => keys(5, 0),
+            _ => keys(1, 1),
+        };
+        for (shown, key) in [(None, &brought.consensus), (Some(other), &brought.transport)] {
+            let number = channel.node.state.next_sequence(&did(1));
+            let transaction = MembersTransaction::sign(&genesis, action.clone(), shown, number, &organisation(1));
+            assert_eq!(channel.node.one(transaction), Outcome::Rejected(Rejection::NoPossession { key: key.clone() }));
+        }
+        // What shows it for one organisation shows nothing for another.
+        let number = channel.node.state.next_sequence(&did(2));
+        if action == RotateKeys(keys(1, 1)) {
+            let transaction = MembersTransaction::sign(&genesis, action, Some(good), number, &organisation(2));
+            assert_eq!(channel.node.one(transaction), Outcome::Rejected(Rejection::NoPossession { key: brought.consensus }));
+        }
+    }
+    assert_eq!(channel.decided(), dids(channel.node.state.members()), "nothing changed");
+    assert_eq!(channel.act(1, RotateKeys(keys(1, 1))), decided(&channel.node.state));
 }
 
 #[test]
@@ -339,7 +370,8 @@ fn drive(rule: VotingRule, acts: &[(u8, [u8; 3])]) -> Result<(), TestCaseError> 
             let earlier = transactions.iter().filter(|(by, ..)| *by == key.did()).count() as u64;
             let sequence = channel.node.state.next_sequence(&key.did()) + earlier;
             let action = action(&open, *bytes);
-            let signed = MembersTransaction::sign(&channel.node.state.genesis_digest(), action.clone(), sequence, &key);
+            let shown = possession(&key.did(), &action);
+            let signed = MembersTransaction::sign(&channel.node.state.genesis_digest(), action.clone(), shown, sequence, &key);
             transactions.push((key.did(), action, signed.into()));
         }
         let decided_before = channel.node.state.members_at(channel.node.state.height() + 2).expect("known").clone();

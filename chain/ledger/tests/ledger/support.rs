@@ -1,13 +1,20 @@
 //! A node that keeps what the ledger hands it, keys, and statements.
 
 use entrepot_chain_ledger::{
-    Applied, Block, Leaf, LeafTransaction, Lookup, LookupError, Outcome, Signatures, State, Submission, Transaction,
+    Applied, Block, Leaf, LeafTransaction, Lookup, LookupError, MembersAction, MembersChange, Outcome, Signatures, State, Submission,
+    Transaction,
     consortium::{Genesis, Member, MemberKeys, MemberRole, Members, VotingRule},
     state_tree::{StateNode, StateNodes, value},
 };
-use entrepot_chain_log::MerkleTree;
-use entrepot_chain_statement::{Facts, Hash, SigningKey, Timestamp, envelope::leaf_message, facts};
-use std::collections::{BTreeMap, HashMap};
+use entrepot_chain_log::{
+    MerkleTree,
+    consortium::{MemberKeyring, Possession},
+};
+use entrepot_chain_statement::{Did, Facts, Hash, SigningKey, Timestamp, envelope::leaf_message, facts};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::OnceLock,
+};
 
 pub const ORIGIN: &str = "entrepot/test";
 
@@ -113,12 +120,36 @@ pub fn organisation(seed: u8) -> SigningKey {
 
 /// The keys of a member's node; `turn` tells later ones from the first.
 pub fn keys(seed: u8, turn: u8) -> MemberKeys {
-    let did = |purpose: u8| {
-        let mut bytes = [seed; 32];
-        (bytes[30], bytes[31]) = (turn, purpose);
-        SigningKey::from_seed(&bytes).did()
-    };
+    let did = |purpose: u8| SigningKey::from_seed(&seed_of(seed, turn, purpose)).did();
     MemberKeys { consensus: did(2), cosigning: did(3), transport: did(4) }
+}
+
+/// What shows that the keys which an action of this organisation brings are whose it says.
+pub fn possession(by: &Did, action: &MembersAction) -> Option<Possession> {
+    let (organisation, keys) = match action {
+        MembersAction::Propose(MembersChange::Join(joins) | MembersChange::Replace { joins, .. }) => (&joins.did, &joins.keys),
+        MembersAction::RotateKeys(keys) => (by, keys),
+        _ => return None,
+    };
+    let [consensus, cosigning, transport] = [&keys.consensus, &keys.cosigning, &keys.transport].map(owned);
+    Some(MemberKeyring { consensus: &consensus, cosigning: &cosigning, transport: &transport }.possession(organisation))
+}
+
+/// The secret half of a key that [`keys`] made.
+fn owned(did: &Did) -> SigningKey {
+    static ALL: OnceLock<HashMap<Did, [u8; 32]>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let seeds =
+            (0..=u8::MAX).flat_map(|seed| (0..4_u8).flat_map(move |turn| (2..5_u8).map(move |purpose| seed_of(seed, turn, purpose))));
+        seeds.map(|seed| (SigningKey::from_seed(&seed).did(), seed)).collect()
+    });
+    SigningKey::from_seed(&all[did])
+}
+
+fn seed_of(seed: u8, turn: u8, purpose: u8) -> [u8; 32] {
+    let mut bytes = [seed; 32];
+    (bytes[30], bytes[31]) = (turn, purpose);
+    bytes
 }
 
 pub fn member(seed: u8, role: MemberRole) -> Member {

@@ -10,6 +10,7 @@ mod genesis;
 mod header;
 mod history;
 mod member;
+mod possession;
 
 pub use certificate::{CommitCertificate, CommitCertificateError, VoteKind, proposal_message, vote_message};
 pub use certified::{
@@ -22,3 +23,4 @@ pub use history::{
     HISTORY_MAX_BYTES, HISTORY_STEPS_MAX, HistoryError, HistoryStart, MemberHistory, MemberStep, MemberWalk, TrustedChannel, TrustedMembers,
 };
 pub use member::{MEMBER_NAME_MAX_BYTES, MEMBERS_MAX, Member, MemberKeys, MemberRole, Members, MembersError};
+pub use possession::{MemberDescription, MemberKeyring, NoPossession, Possession};

@@ -5,7 +5,7 @@ use entrepot_chain_ledger::{
     Facts, Leaf, MembersAction, MembersChange, MembersTransaction, Outcome, RightAction, RightKind, RightRecord, RightTransaction,
     Transaction, state::entries::right_key,
 };
-use entrepot_chain_log::state_tree::state_value;
+use entrepot_chain_log::{consortium::MemberKeyring, state_tree::state_value};
 use entrepot_chain_node::{Node, NodeError, NodeHead, Place, Submitter, TransactionVerdict};
 use entrepot_chain_statement::Timestamp;
 use std::{
@@ -149,7 +149,10 @@ async fn changes_of_the_members_are_found_with_what_proves_them() {
     let node = open(folder.path());
     let genesis = genesis().digest();
     submitter(&node).submit(&leaves(0..1)).await.expect("submits");
-    let join = MembersTransaction::sign(&genesis, MembersAction::Propose(MembersChange::Join(member(1))), 1, &organisation(0));
+    let new = keys_of(1);
+    let keyring = MemberKeyring { consensus: &new.consensus, cosigning: &new.cosigning, transport: &new.transport };
+    let shown = Some(keyring.possession(&organisation(1).did()));
+    let join = MembersTransaction::sign(&genesis, MembersAction::Propose(MembersChange::Join(member(1))), shown, 1, &organisation(0));
     let outcome = node.submit(vec![join]).await.expect("submits").remove(0);
     assert!(matches!(outcome, Outcome::Members(_)), "{outcome:?}");
     let found = node.transactions_of(&organisation(1).did(), None, 9).expect("reads");

@@ -8,7 +8,7 @@ use entrepot_chain_ledger::{
 };
 use entrepot_chain_log::{
     bundle::Decisions,
-    consortium::{MemberKeys, MemberRole, Members, TrustedChannel, VotingRule},
+    consortium::{MemberKeyring, MemberKeys, MemberRole, Members, TrustedChannel, VotingRule},
     state_tree::{StateProof, state_value},
 };
 use entrepot_chain_node::{NodeConfig, NodeKeys};
@@ -160,7 +160,7 @@ async fn a_transaction_is_taken_once_and_its_verdict_is_told_again() {
 async fn who_is_no_member_submits_nothing_or_leaves_and_rights_alone() {
     let stranger = key(90);
     let joins = MembersAction::Propose(MembersChange::Join(member(90, "stranger")));
-    let joins: Transaction = MembersTransaction::sign(&genesis().digest(), joins, 1, &stranger).into();
+    let joins: Transaction = MembersTransaction::sign(&genesis().digest(), joins, None, 1, &stranger).into();
     let (_folder, closed) = open(&[], Strangers::Refused);
     for transaction in [&leaf(1, &stranger, 1), &joins] {
         let refused = closed.submit(transaction.encode(), WAIT).await;
@@ -234,7 +234,10 @@ async fn members_and_peers_are_those_of_the_next_block() {
     let only = chain.members(None).await.expect("reads").expect("known");
     assert_eq!((only.height, only.members.count()), (1, 1));
     let joins = MembersAction::Propose(MembersChange::Join(member(20, "two")));
-    submit(&chain, &MembersTransaction::sign(&genesis().digest(), joins, 1, &organisation()).into()).await;
+    let [consensus, cosigning, transport] = [key(21), key(22), key(23)];
+    let keyring = MemberKeyring { consensus: &consensus, cosigning: &cosigning, transport: &transport };
+    let shown = Some(keyring.possession(&key(20).did()));
+    submit(&chain, &MembersTransaction::sign(&genesis().digest(), joins, shown, 1, &organisation()).into()).await;
     assert_eq!(chain.health().await.expect("reads").peers, [], "active a block later");
     for (height, count) in [(1, Some(1)), (2, Some(1)), (3, Some(2)), (4, None)] {
         let found = chain.members(Some(height)).await.expect("reads");

@@ -17,7 +17,7 @@ use crate::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::{Args, Subcommand};
 use entrepot_chain_ledger::{MembersAction, MembersChange, MembersTransaction, Transaction};
-use entrepot_chain_log::codec::KnownKeys;
+use entrepot_chain_log::{codec::KnownKeys, consortium::Possession};
 use entrepot_chain_statement::{Did, Hash, SigningKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -138,31 +138,36 @@ pub struct SubmitArguments {
 }
 
 pub async fn propose(arguments: &ProposeArguments, output: &Output) -> Outcome {
-    let (change, signing) = match &arguments.change {
-        Change::Join { member, signing } => (MembersChange::Join(keys::read_member(member)?), signing),
-        Change::Remove { member, signing } => (MembersChange::Leave(member.clone()), signing),
-        Change::Replace { leaves, joins, signing } => {
-            (MembersChange::Replace { leaves: leaves.clone(), joins: keys::read_member(joins)? }, signing)
+    let (change, possession, signing) = match &arguments.change {
+        Change::Join { member, signing } => {
+            let (joins, possession) = keys::read_member(member)?;
+            (MembersChange::Join(joins), Some(possession), signing)
         }
-        Change::Rule { rule, signing } => (MembersChange::SetRule((*rule).into()), signing),
+        Change::Remove { member, signing } => (MembersChange::Leave(member.clone()), None, signing),
+        Change::Replace { leaves, joins, signing } => {
+            let (joins, possession) = keys::read_member(joins)?;
+            (MembersChange::Replace { leaves: leaves.clone(), joins }, Some(possession), signing)
+        }
+        Change::Rule { rule, signing } => (MembersChange::SetRule((*rule).into()), None, signing),
     };
-    signing.act(MembersAction::Propose(change), output).await
+    signing.act(MembersAction::Propose(change), possession, output).await
 }
 
 pub async fn vote(arguments: &VoteArguments, output: &Output) -> Outcome {
-    arguments.signing.act(MembersAction::Vote { proposal: arguments.proposal, approve: arguments.approve }, output).await
+    arguments.signing.act(MembersAction::Vote { proposal: arguments.proposal, approve: arguments.approve }, None, output).await
 }
 
 pub async fn rotate(arguments: &RotateArguments, output: &Output) -> Outcome {
     keys::refuse_present(&arguments.keys)?;
     // On disk before anybody is told that they count.
-    let keys = keys::make_node_keys(&arguments.keys)?;
-    arguments.signing.act(MembersAction::RotateKeys(keys), output).await
+    let organisation = files::read_key(&arguments.signing.key)?.signing.did();
+    let (keys, possession) = keys::make_node_keys(&arguments.keys, &organisation)?;
+    arguments.signing.act(MembersAction::RotateKeys(keys), Some(possession), output).await
 }
 
 pub async fn leave(arguments: &LeaveArguments, output: &Output) -> Outcome {
     let own = files::read_key(&arguments.signing.key)?.signing.did();
-    arguments.signing.act(MembersAction::Propose(MembersChange::Leave(own)), output).await
+    arguments.signing.act(MembersAction::Propose(MembersChange::Leave(own)), None, output).await
 }
 
 pub async fn submit(arguments: &SubmitArguments, output: &Output) -> Outcome {
@@ -171,8 +176,10 @@ pub async fn submit(arguments: &SubmitArguments, output: &Output) -> Outcome {
 }
 
 impl Signing {
-    async fn act(&self, action: MembersAction, output: &Output) -> Outcome {
-        self.submit(|genesis, sequence, key| Ok(MembersTransaction::sign(genesis, action, sequence, key).into()), output).await
+    async fn act(&self, action: MembersAction, possession: Option<Possession>, output: &Output) -> Outcome {
+        let make =
+            |genesis: &Hash, sequence, key: &SigningKey| Ok(MembersTransaction::sign(genesis, action, possession, sequence, key).into());
+        self.submit(make, output).await
     }
 
     /// Makes a transaction of the channel with this genesis digest, under this number and key; sends it or keeps it.

@@ -6,7 +6,7 @@ use crate::{
     output::Output,
 };
 use clap::{Args, ValueEnum};
-use entrepot_chain_log::consortium::{Member, MemberKeys, MemberRole, Members};
+use entrepot_chain_log::consortium::{Member, MemberDescription, MemberKeyring, MemberKeys, MemberRole, Members, Possession};
 use entrepot_chain_statement::{Did, key::KeyFile};
 use rand_core::OsRng;
 use serde_json::json;
@@ -61,12 +61,13 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
     refuse_present(&arguments.out)?;
     let did = match &arguments.organisation {
         Some(path) => files::read_key(path)?.signing.did(),
-        None => make(&arguments.out.join(ORGANISATION))?,
+        None => make(&arguments.out.join(ORGANISATION))?.signing.did(),
     };
-    let member = Member { did, name: arguments.name.clone(), role: arguments.role.into(), keys: make_node_keys(&arguments.out)? };
+    let (keys, possession) = make_node_keys(&arguments.out, &did)?;
+    let member = Member { did, name: arguments.name.clone(), role: arguments.role.into(), keys };
     // Alone it must be able to be a member: a name that nobody would accept is told here.
     Members::new(vec![member.clone()]).map_err(Failure::bad_input)?;
-    let description = serde_json::to_value(&member).map_err(anyhow::Error::from)?;
+    let description = serde_json::to_value(MemberDescription::of(member.clone(), possession)).map_err(anyhow::Error::from)?;
     let file = arguments.out.join(MEMBER);
     files::write_public(&file, format!("{description:#}\n").as_bytes())?;
     output.result(
@@ -81,13 +82,12 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
     Ok(())
 }
 
-/// Makes the three keys of a node in a folder, each durable when this returns.
-pub fn make_node_keys(folder: &Path) -> Result<MemberKeys, Failure> {
-    Ok(MemberKeys {
-        consensus: make(&folder.join(CONSENSUS))?,
-        cosigning: make(&folder.join(COSIGNING))?,
-        transport: make(&folder.join(TRANSPORT))?,
-    })
+/// Makes the three keys of an organisation's node in a folder, each durable when this returns; and what shows whose they are.
+pub fn make_node_keys(folder: &Path, organisation: &Did) -> Result<(MemberKeys, Possession), Failure> {
+    let (consensus, cosigning, transport) =
+        (make(&folder.join(CONSENSUS))?, make(&folder.join(COSIGNING))?, make(&folder.join(TRANSPORT))?);
+    let keyring = MemberKeyring { consensus: &consensus.signing, cosigning: &cosigning.signing, transport: &transport.signing };
+    Ok((keyring.keys(), keyring.possession(organisation)))
 }
 
 /// Nothing may be half new and half old.
@@ -98,15 +98,18 @@ pub fn refuse_present(folder: &Path) -> Outcome {
     }
 }
 
-fn make(path: &Path) -> Result<Did, Failure> {
+fn make(path: &Path) -> Result<KeyFile, Failure> {
     let key = KeyFile::generate(&mut OsRng);
     files::write_secret(path, key.to_json().as_bytes())?;
-    Ok(key.signing.did())
+    Ok(key)
 }
 
-/// Reads what a member gave to the others.
-pub fn read_member(path: &Path) -> Result<Member, Failure> {
-    serde_json::from_slice(&files::read(path)?).map_err(|error| {
+/// Reads what a member gave to the others; its keys are its own.
+pub fn read_member(path: &Path) -> Result<(Member, Possession), Failure> {
+    let wrong = |error: &dyn std::fmt::Display| {
         Failure::bad_input(format!("{} does not describe a member, as `entrepot chain keys` does: {error}", path.display()))
-    })
+    };
+    let described: MemberDescription = serde_json::from_slice(&files::read(path)?).map_err(|error| wrong(&error))?;
+    let member = described.member().map_err(|error| wrong(&error))?;
+    Ok((member, described.possession))
 }

@@ -62,8 +62,21 @@ async fn a_genesis_has_the_described_members_and_the_files_their_keys() {
         let member = members.by_did(&key(keys::ORGANISATION)).expect("a member");
         let found = [&member.keys.consensus, &member.keys.cosigning, &member.keys.transport];
         assert_eq!(found, [&key(keys::CONSENSUS), &key(keys::COSIGNING), &key(keys::TRANSPORT)]);
-        assert_eq!(member, &keys::read_member(&folder.join(keys::MEMBER)).expect("a description"));
+        assert_eq!(member, &keys::read_member(&folder.join(keys::MEMBER)).expect("a description").0);
     }
+}
+
+#[tokio::test]
+async fn a_description_whose_keys_have_not_signed_it_founds_nothing() {
+    let (home, _) = found("majority").await;
+    let [north, south] = ["north", "south"].map(|name| home.path().join(name).join(keys::MEMBER));
+    let mut taken: serde_json::Value = serde_json::from_slice(&std::fs::read(&south).expect("readable")).expect("JSON");
+    let other: serde_json::Value = serde_json::from_slice(&std::fs::read(&north).expect("readable")).expect("JSON");
+    taken["keys"]["transport"] = other["keys"]["transport"].clone();
+    taken["possession"]["transport"] = other["possession"]["transport"].clone();
+    std::fs::write(&south, taken.to_string()).expect("written");
+    let failure = run(&["genesis", "--member", &text(&south)]).await.expect_err("the key is another's");
+    assert!(failure.message.contains("has not signed"), "{failure}");
 }
 
 #[tokio::test]
@@ -116,6 +129,7 @@ async fn what_is_signed_offline_is_the_organisations_and_for_its_channel_alone()
         let again = entrepot_chain_ledger::MembersTransaction::sign(
             &genesis.digest(),
             transaction.action.clone(),
+            transaction.possession.clone(),
             transaction.sequence,
             &files::read_key(Path::new(&key)).expect("a key").signing,
         );

@@ -46,7 +46,8 @@ pub async fn start(
     for (member, _, folder) in &others {
         files::make_private_folder(folder)?;
         let role = if member.role == Role::Regulator { MemberRole::Regulator } else { MemberRole::Member };
-        members.push(Member { did: member.did(), name: member.name.to_owned(), role, keys: make_node_keys(&folder.join("keys"))? });
+        let (keys, _) = make_node_keys(&folder.join("keys"), &member.did())?;
+        members.push(Member { did: member.did(), name: member.name.to_owned(), role, keys });
     }
     let set = Members::new(members.clone()).map_err(Failure::bad_input)?;
     let genesis = Genesis::new("entrepot/main", VotingRule::TwoThirds, &set).map_err(anyhow::Error::from)?;
