@@ -40,6 +40,14 @@ pub enum WalError {
         /// The cause.
         source: io::Error,
     },
+    /// There is no room.
+    #[error("the disk is full, or a file may not grow: the consensus log {path} cannot be written; make room, then start again")]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// Another process has it.
     #[error("the consensus log {path} is in use by another process: two processes must never sign with one key")]
     Locked {
@@ -77,7 +85,6 @@ pub struct Wal {
     height: u64,
     mark: Mark,
     pending: Vec<u8>,
-    synced: u64,
 }
 
 impl Wal {
@@ -119,7 +126,7 @@ impl Wal {
             TryLockError::WouldBlock => WalError::Locked { path: path.to_owned() },
             TryLockError::Error(source) => failed("locked")(source),
         })?;
-        Ok(Self { path: path.to_owned(), file, height: 0, mark: Mark::default(), pending: Vec::new(), synced: 0 })
+        Ok(Self { path: path.to_owned(), file, height: 0, mark: Mark::default(), pending: Vec::new() })
     }
 
     fn read(&mut self) -> Result<Vec<u8>, WalError> {
@@ -130,7 +137,12 @@ impl Wal {
 
     fn failed(&self, doing: &'static str) -> impl Fn(io::Error) -> WalError + use<> {
         let path = self.path.clone();
-        move |source| WalError::Io { path: path.clone(), doing, source }
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                WalError::Full { path: path.clone(), source }
+            }
+            _ => WalError::Io { path: path.clone(), doing, source },
+        }
     }
 
     fn damaged(&self, at: usize) -> WalError {
@@ -158,11 +170,6 @@ impl Wal {
     /// The highest height at which this member may have signed.
     pub fn height(&self) -> u64 {
         self.height
-    }
-
-    /// How often it was synced since it was opened.
-    pub fn syncs(&self) -> u64 {
-        self.synced
     }
 
     /// Empties the log for a height. Durable with the first record: until then nothing was said at this height.
@@ -202,7 +209,6 @@ impl Wal {
         let written = self.file.write_all(&self.pending).and_then(|()| self.file.sync_data());
         written.map_err(self.failed("written"))?;
         self.pending.clear();
-        self.synced += 1;
         entrepot_failpoint::reach("consensus.after_sync");
         Ok(())
     }

@@ -6,10 +6,22 @@ use entrepot_chain_log::consortium::GenesisError;
 use entrepot_chain_statement::Hash;
 use std::{path::PathBuf, sync::Arc};
 
+/// ENOSPC, EDQUOT, EFBIG and RocksDB's own limit.
+const FULL: [&str; 4] = ["No space left on device", "Disk quota exceeded", "File too large", "Space limit reached"];
+
 /// Why a node did not open, or does not answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NodeError {
-    /// RocksDB failed: the disk is full or broken, or another process has the folder open.
+    /// There is no room for what is to be durable.
+    #[error("the disk is full, or a file may not grow, while {doing}: make room, then start again; nothing that was acknowledged is lost")]
+    Full {
+        /// What was being done.
+        doing: &'static str,
+        /// What RocksDB says.
+        #[source]
+        source: rocksdb::Error,
+    },
+    /// RocksDB failed: the disk is broken, or another process has the folder open.
     #[error("the chain's database failed while {doing}")]
     Database {
         /// What was being done.
@@ -117,7 +129,11 @@ pub enum NodeError {
 
 impl NodeError {
     pub(crate) fn database(doing: &'static str) -> impl FnOnce(rocksdb::Error) -> Self {
-        move |source| Self::Database { doing, source }
+        // Of an input or output error RocksDB tells the kind in words alone, those of the operating system.
+        move |source: rocksdb::Error| match source.as_ref() {
+            text if FULL.iter().any(|words| text.contains(words)) => Self::Full { doing, source },
+            _ => Self::Database { doing, source },
+        }
     }
 
     pub(crate) fn damaged(what: impl Into<String>) -> Self {

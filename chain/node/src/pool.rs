@@ -318,12 +318,12 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use entrepot_chain_ledger::{Leaf, LeafKind, LeafTransaction, Transaction};
-    use entrepot_chain_statement::SigningKey;
+    use entrepot_chain_ledger::{Leaf, LeafTransaction, Transaction};
+    use entrepot_chain_statement::{Facts, SigningKey};
 
     fn pooled(sequence: u64) -> Pooled {
         let key = SigningKey::from_seed(&[7; 32]);
-        let leaf = Leaf { leaf: Hash([1; 32]), kind: LeafKind::Order, binds: [key.did()].into(), signatures: BTreeMap::new() };
+        let leaf = Leaf { salted: Hash([1; 32]), facts: Facts::DataProduct, binds: [key.did()].into(), signatures: BTreeMap::new() };
         let transaction: Transaction = LeafTransaction::sign(&Hash([9; 32]), leaf, sequence, &key).into();
         Pooled::new(Submission::check(&Hash([9; 32]), vec![transaction]).remove(0), true)
     }

@@ -45,9 +45,8 @@ pub async fn start(
     let mut members = vec![ours.clone()];
     for (member, _, folder) in &others {
         files::make_private_folder(folder)?;
-        let role = if member.role == Role::Regulator { MemberRole::Regulator } else { MemberRole::Member };
         let (keys, _) = make_node_keys(&folder.join("keys"), &member.did())?;
-        members.push(Member { did: member.did(), name: member.name.to_owned(), role, keys });
+        members.push(Member { did: member.did(), name: member.name.to_owned(), role: role_of(member), keys });
     }
     let set = Members::new(members.clone()).map_err(Failure::bad_input)?;
     let genesis = Genesis::new("entrepot/main", VotingRule::TwoThirds, &set).map_err(anyhow::Error::from)?;
@@ -94,4 +93,8 @@ pub async fn start(
     let path = home.join("exchange.toml");
     files::write_public(&path, settings.to_string().as_bytes())?;
     Ok(path)
+}
+
+fn role_of(member: &Participant) -> MemberRole {
+    if member.role == Role::Regulator { MemberRole::Regulator } else { MemberRole::Member }
 }
