@@ -1,7 +1,6 @@
 """What the exchange says and what participants sign, as typed records.
 
-Statements mirror the exchange's own types; 64-bit integers are strings in JSON and `int` here. Native code parses each statement again
-before it is signed and after it is opened, so a record that drifted from the signed form cannot pass.
+64-bit integers are strings in JSON and `int` here. Native code parses each statement before it is signed and after it is opened.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ const LOANS: &str = "loans";
 /// No file of a process may grow past this; see `storage`.
 const FILE_BYTES_MAX: u64 = 256 << 10;
 const IDLE: usize = 8;
+/// A log of votes without any.
+const VOTE_LOG_HEADER_BYTES: u64 = 28;
 
 /// Hosts with a node each, and channels among them.
 struct Hosts {
@@ -274,7 +276,8 @@ async fn every_template_founds_a_channel_that_runs_and_one_process_runs_them_all
     let mut single = alone.found("single", "single", 1);
     alone.start(&[&single]).await;
     alone.log(0, &mut single).await;
-    assert!(!alone.seats[0].channel("single").join("consensus").exists(), "it keeps a log of votes for nobody");
+    let votes = alone.seats[0].channel("single").join("consensus/wal").metadata().expect("a log").len();
+    assert_eq!(votes, VOTE_LOG_HEADER_BYTES, "it keeps votes for nobody");
     // A channel of its own beside two that it shares.
     let mut own = hosts.found("own", "single", 1);
     let (mut consortium, mut supervised) = (hosts.found(SHARED, "consortium", 3), hosts.found("supervised", "supervised", 4));
@@ -317,7 +320,7 @@ async fn a_channel_is_put_back_from_a_copy_and_the_others_stay() {
     let told = process::succeed(&restore);
     assert!(told.contains("loans: blocks 1 to 1") && told.contains("follows the others"), "{told}");
     hosts.nodes[2].restart(None);
-    hosts.nodes[2].ready().await;
+    wait("it does not answer", async || hosts.nodes[2].get("/v1/channels").await).await;
     assert!(hosts.seats[2].follows_in(LOANS) && !hosts.seats[2].follows_in(SHARED));
     hosts.log(2, &mut shared).await;
     // It votes again once blocks were decided without it.
