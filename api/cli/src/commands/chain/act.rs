@@ -90,7 +90,7 @@ enum Change {
     },
     /// Changes need other consent from then on.
     Rule {
-        /// Whose.
+        /// Whose consent they need.
         #[arg(long, value_enum)]
         rule: Rule,
         #[command(flatten)]

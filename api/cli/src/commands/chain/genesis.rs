@@ -99,7 +99,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
     match &arguments.out {
         Some(path) => {
             files::write_public(path, format!("{document:#}\n").as_bytes())?;
-            let text = format!("{origin} with {} members, {} of whom decide\ngenesis {digest}", members.count(), members.quorum());
+            let decide = match (members.count(), members.quorum()) {
+                (1, _) => "one member, who decides alone".to_owned(),
+                (count, quorum) => format!("{count} members, {quorum} of whom decide"),
+            };
+            let text = format!("{origin} with {decide}\ngenesis {digest}");
             output.result(
                 &text,
                 &json!({"origin": origin, "genesis": digest, "members": members.count(), "quorum": members.quorum(), "file": path}),
